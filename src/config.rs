@@ -1,0 +1,210 @@
+//! The daemon's configuration: the one reader of flags, environment and file, in that order of falling weight.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde::Deserialize;
+
+/// Everything the daemon is told from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The control socket.
+    pub socket: PathBuf,
+    /// A second socket for verbs that change nothing.
+    pub ro_socket: Option<PathBuf>,
+    /// Where images and volumes are kept, and the writable layers of containers.
+    pub root: PathBuf,
+    /// Where the state of this run is kept; best on a tmpfs.
+    pub run: PathBuf,
+    /// The name of the bridge, from which every other name on the host is derived.
+    pub bridge: String,
+    /// The bridge's network; without one, the first free of a list is taken.
+    pub subnet: Option<Subnet>,
+    /// Where skopeo, umoci, crun and conmon are taken from, in place of `PATH`.
+    pub tools: Option<PathBuf>,
+    /// How long a stop waits before it kills, where nothing else is said.
+    pub stop_timeout: Duration,
+    /// Print what `check` prints, and exit.
+    pub check: bool,
+}
+
+/// An IPv4 network in CIDR form, between /8 and /29.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subnet {
+    /// The network's address, host bits zero.
+    pub network: Ipv4Addr,
+    /// How many leading bits belong to the network.
+    pub prefix: u8,
+}
+
+impl std::str::FromStr for Subnet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a network like 10.67.0.0/16, with a prefix from 8 to 29");
+        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
+        let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+        if !(8..=29).contains(&prefix) {
+            return Err(wrong());
+        }
+        Ok(Self { network: Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - prefix))), prefix })
+    }
+}
+
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+/// The file's keys; every one may be left out, and an unknown one is an error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    socket: Option<PathBuf>,
+    ro_socket: Option<PathBuf>,
+    root: Option<PathBuf>,
+    run: Option<PathBuf>,
+    bridge: Option<String>,
+    subnet: Option<String>,
+    tools: Option<PathBuf>,
+    stop_timeout: Option<u64>,
+}
+
+/// Where the file is looked for when none is named; it need not be there.
+const DEFAULT_FILE: &str = "/etc/gantry/gantry.toml";
+
+/// The daemon's command line; the environment is read by it too.
+pub fn command() -> Command {
+    let path = |name: &'static str, env: &'static str, about: &'static str| {
+        Arg::new(name).long(name).env(env).value_name("PATH").help(about).value_parser(clap::value_parser!(PathBuf))
+    };
+    Command::new("gantryd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A lightweight OCI container engine: speaks a line protocol on a Unix socket")
+        .arg(path("config", "GANTRY_CONFIG", "Configuration file (TOML) [/etc/gantry/gantry.toml where it exists]"))
+        .arg(path("socket", "GANTRY_SOCKET", "Control socket [RUN/gantry.sock]"))
+        .arg(path("ro-socket", "GANTRY_RO_SOCKET", "Second socket for verbs that change nothing [none]"))
+        .arg(path("root", "GANTRY_ROOT", "Images, volumes and writable layers [/var/lib/gantry]"))
+        .arg(path("run", "GANTRY_RUN", "State of this run, best on a tmpfs [/run/gantry]"))
+        .arg(
+            Arg::new("bridge")
+                .long("bridge")
+                .env("GANTRY_BRIDGE")
+                .value_name("NAME")
+                .help("Bridge; other names derive from it [gantry0]"),
+        )
+        .arg(
+            Arg::new("subnet")
+                .long("subnet")
+                .env("GANTRY_SUBNET")
+                .value_name("CIDR")
+                .help("The bridge's network [10.67.0.0/16, or another that is free]"),
+        )
+        .arg(path("tools", "GANTRY_TOOLS", "Where skopeo, umoci, crun and conmon are taken from [PATH]"))
+        .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Tell whether this host is fit, and exit"))
+}
+
+impl Config {
+    /// Reads the command line, the environment and the file. An error is one line for a person.
+    pub fn from_matches(matches: &ArgMatches) -> Result<Self, String> {
+        let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
+        let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let file = File::read(path("config").as_deref())?;
+        let run = path("run").or(file.run).unwrap_or_else(|| "/run/gantry".into());
+        let config = Self {
+            socket: path("socket").or(file.socket).unwrap_or_else(|| run.join("gantry.sock")),
+            ro_socket: path("ro-socket").or(file.ro_socket),
+            root: path("root").or(file.root).unwrap_or_else(|| "/var/lib/gantry".into()),
+            run,
+            bridge: text("bridge").or(file.bridge).unwrap_or_else(|| "gantry0".to_owned()),
+            subnet: text("subnet").or(file.subnet).map(|subnet| subnet.parse()).transpose()?,
+            tools: path("tools").or(file.tools),
+            stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
+            check: matches.get_flag("check"),
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let paths =
+            [Some(&self.socket), self.ro_socket.as_ref(), Some(&self.root), Some(&self.run), self.tools.as_ref()];
+        for path in paths.into_iter().flatten() {
+            if !path.is_absolute() {
+                return Err(format!("{} is not an absolute path", path.display()));
+            }
+            // conmon parts its log argument at ':' and overlayfs its options at ',' and ':'.
+            if path.to_string_lossy().contains([':', ',', '\\', '"', '\n']) {
+                return Err(format!("{}: a path of the daemon must not hold : , \\ \" or a line feed", path.display()));
+            }
+        }
+        let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+        let start = self.bridge.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+        if self.bridge.len() > 15 || !start || !self.bridge.bytes().all(inner) {
+            return Err(format!("{:?}: a bridge's name is a letter and up to 14 letters, digits, _ or -", self.bridge));
+        }
+        Ok(())
+    }
+
+    /// The cgroup under which every container's lies, relative to the root of its hierarchy.
+    pub fn cgroup_parent(&self) -> String {
+        format!("/gantry-{}", self.bridge)
+    }
+}
+
+impl File {
+    fn read(named: Option<&Path>) -> Result<Self, String> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|e| format!("{}: {}", path.display(), e.to_string().trim_end())),
+            Err(e) if named.is_none() && e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(format!("{}: {e}", path.display())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Config, String> {
+        let matches = command().try_get_matches_from([&["gantryd"], args].concat()).map_err(|e| e.to_string())?;
+        Config::from_matches(&matches)
+    }
+
+    #[test]
+    fn flags_outweigh_the_file() {
+        let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
+        std::fs::write(&file, "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\n").unwrap();
+        let file_name = file.to_str().unwrap();
+        let config = read(&["--config", file_name, "--bridge", "flag0"]).unwrap();
+        assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));
+        assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
+        std::fs::write(&file, "brigde = 'x'\n").unwrap();
+        assert!(read(&["--config", file_name]).unwrap_err().contains("brigde"));
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for args in [
+            ["--root", "relative"],
+            ["--bridge", "0x"],
+            ["--bridge", "sixteen-letters0"],
+            ["--subnet", "10.0.0.0/30"],
+            ["--run", "/a:b"],
+        ] {
+            assert!(read(&args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_subnet_has_no_host_bits() {
+        let subnet: Subnet = "10.67.3.9/16".parse().unwrap();
+        assert_eq!(subnet.to_string(), "10.67.0.0/16");
+    }
+}

@@ -1,0 +1,130 @@
+//! The event bus: what happened, told to whoever listens, with a bound on what a slow listener can cost.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::broadcast;
+
+/// How many events a listener may lag behind before it loses some (and is told how many).
+const LAG_MAX: usize = 1024;
+/// How many past events are kept for `since=`.
+const HISTORY_MAX: usize = 1024;
+
+/// What kind of thing an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A container.
+    Container,
+    /// An image.
+    Image,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// The daemon itself.
+    Daemon,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[Self::Container, Self::Image, Self::Network, Self::Volume, Self::Daemon];
+
+    /// As the wire spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Network => "network",
+            Self::Volume => "volume",
+            Self::Daemon => "daemon",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub struct Event {
+    /// When.
+    pub time: SystemTime,
+    /// To what kind of thing.
+    pub kind: Kind,
+    /// To which one.
+    pub name: String,
+    /// What: a verb in the infinitive or past tense, as `start`, `exited`.
+    pub action: &'static str,
+    /// What else there is to say.
+    pub details: Vec<(&'static str, String)>,
+}
+
+/// Where events are published and listened for. Cheap to clone; one thread's.
+#[derive(Clone)]
+pub struct Bus {
+    sender: broadcast::Sender<Arc<Event>>,
+    history: Rc<RefCell<VecDeque<Arc<Event>>>>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self { sender: broadcast::Sender::new(LAG_MAX), history: Rc::default() }
+    }
+}
+
+impl Bus {
+    /// Tells everyone. Never waits and never fails.
+    pub fn publish(
+        &self,
+        kind: Kind,
+        name: impl Into<String>,
+        action: &'static str,
+        details: Vec<(&'static str, String)>,
+    ) {
+        let event = Arc::new(Event { time: SystemTime::now(), kind, name: name.into(), action, details });
+        let mut history = self.history.borrow_mut();
+        if history.len() == HISTORY_MAX {
+            history.pop_front();
+        }
+        history.push_back(event.clone());
+        drop(history);
+        // An error means that nobody listens, which is no failure.
+        let _ = self.sender.send(event);
+    }
+
+    /// What happened since `since` as far as it is kept, and everything from now on, without gap or overlap.
+    pub fn subscribe(&self, since: Option<SystemTime>) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
+        let history = self.history.borrow();
+        let past =
+            since.map_or_else(Vec::new, |since| history.iter().filter(|event| event.time >= since).cloned().collect());
+        (past, self.sender.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_past_is_kept_within_a_bound_and_never_told_twice() {
+        let bus = Bus::default();
+        for n in 0..HISTORY_MAX + 5 {
+            bus.publish(Kind::Container, n.to_string(), "start", Vec::new());
+        }
+        let (past, mut live) = bus.subscribe(Some(SystemTime::UNIX_EPOCH));
+        assert_eq!((past.len(), past[0].name.as_str()), (HISTORY_MAX, "5"));
+        assert!(live.try_recv().is_err());
+        bus.publish(Kind::Image, "x", "pull", Vec::new());
+        assert_eq!(live.try_recv().unwrap().name, "x");
+    }
+
+    #[test]
+    fn a_listener_that_lags_is_told_how_much_it_lost() {
+        let bus = Bus::default();
+        let (_, mut live) = bus.subscribe(None);
+        for n in 0..LAG_MAX + 7 {
+            bus.publish(Kind::Container, n.to_string(), "start", Vec::new());
+        }
+        assert_eq!(live.try_recv().unwrap_err(), broadcast::error::TryRecvError::Lagged(7));
+    }
+}

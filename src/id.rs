@@ -1,0 +1,11 @@
+//! Names of things, valid by construction: what holds one of these never needs to check it again.
+
+mod container;
+mod image;
+mod publish;
+mod signal;
+
+pub use container::{ContainerId, Name};
+pub use image::ImageRef;
+pub use publish::{HostPorts, Proto, Publish, PublishedPort};
+pub use signal::Signal;
