@@ -1,9 +1,11 @@
 //! gantry: a lightweight OCI container engine. This page is the map.
+pub mod cgroup;
 pub mod config;
 pub mod events;
 pub mod id;
 pub mod journal;
 pub mod link;
+pub mod readiness;
 pub mod refusal;
 pub mod tools;
 pub mod wire;

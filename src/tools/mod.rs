@@ -3,6 +3,9 @@
 //! Each tool's file knows that tool's options, outputs and quirks, and nothing of who asks.
 
 mod call;
+pub mod conmon;
+pub mod crun;
+pub mod process;
 
 use std::path::{Path, PathBuf};
 
