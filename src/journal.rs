@@ -172,7 +172,7 @@ impl Journal {
     }
 
     /// Removes the journal: nothing is left to undo.
-    pub fn remove(self) {
+    pub fn remove(&self) {
         if let Err(e) = std::fs::remove_file(&self.path) {
             log::warn!("{}: {e}", self.path.display());
         }

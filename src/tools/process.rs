@@ -35,11 +35,16 @@ impl Held {
         }
     }
 
-    /// Waits until it has ended, be it a zombie that somebody else must reap. False when `limit` passed first.
-    pub async fn ended_within(&self, limit: Duration) -> bool {
+    /// Waits until it has ended, be it a zombie that somebody must still reap. False when it cannot be waited for.
+    pub async fn ended(&self) -> bool {
         let watched = self.0.try_clone().and_then(|fd| readiness::watch(fd, Interest::READABLE));
         let Ok(fd) = watched else { return false };
-        tokio::time::timeout(limit, fd.readable()).await.is_ok_and(|ready| ready.is_ok())
+        fd.readable().await.is_ok()
+    }
+
+    /// The same, but false when `limit` passed first.
+    pub async fn ended_within(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.ended()).await.unwrap_or(false)
     }
 
     /// Sees to it that it ends: waits `patience` for it to go by itself, then kills it. False when even that failed.
