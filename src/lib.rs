@@ -4,6 +4,7 @@ pub mod events;
 pub mod id;
 pub mod journal;
 pub mod link;
+pub mod network;
 pub mod refusal;
 pub mod tools;
 pub mod wire;

@@ -3,6 +3,7 @@
 //! Each tool's file knows that tool's options, outputs and quirks, and nothing of who asks.
 
 mod call;
+pub mod nft;
 
 use std::path::{Path, PathBuf};
 
