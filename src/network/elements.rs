@@ -32,20 +32,20 @@ pub fn publish(table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result
 /// Takes `ports` of the container at `ip` off again. Those that are gone already, with their table or without, are no
 /// error.
 pub fn unpublish(table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
-    let all = requests(Verb::DeleteElements, 0, table, ports, ip);
-    if all.is_empty() {
+    if ports.is_empty() {
         return Ok(());
     }
-    match nfnl::commit(&all) {
-        // Somebody took some away, which made all of the transaction fail: one by one then.
-        Err(error) if is_missing(&error) => ports.iter().try_for_each(|port| unpublish_one(table, port, ip)),
-        done => done,
-    }
-}
-
-fn unpublish_one(table: &str, port: &PublishedPort, ip: Ipv4Addr) -> io::Result<()> {
-    match nfnl::commit(&requests(Verb::DeleteElements, 0, table, std::slice::from_ref(port), ip)) {
-        Err(error) if is_missing(&error) => Ok(()),
+    let delete = || requests(Verb::DeleteElements, 0, table, ports, ip);
+    match nfnl::commit(&delete()) {
+        Err(error) if is_missing(&error) => {
+            // Somebody took some away. What is added first, where it is missing, can be deleted whole.
+            let mut all = requests(Verb::AddElements, NLM_F_CREATE, table, ports, ip);
+            all.extend(delete());
+            match nfnl::commit(&all) {
+                Err(error) if is_missing(&error) => Ok(()),
+                done => done,
+            }
+        }
         done => done,
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -38,18 +39,18 @@ struct World {
 }
 
 /// Runs `test` on a host of its own, and then sees whether the host is as it was before.
-fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(World) -> T + Send + 'static) {
+fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Send + 'static) {
     assert!(nix::unistd::geteuid().is_root(), "these tests make network namespaces: run them as root");
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
-        let world = World::build();
-        let dir = world.dir.clone();
+        let world = Rc::new(World::build());
         let before = snapshot();
-        actix::System::new().block_on(test(world));
-        assert_eq!(snapshot(), before, "the host is not as it was");
-        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "files are left in {}", dir.display());
-        std::fs::remove_dir(&dir).unwrap();
+        actix::System::new().block_on(test(world.clone()));
+        let after = snapshot();
+        let only = |one: &str, other: &str| one.lines().filter(|l| !other.contains(l)).collect::<Vec<_>>().join("\n");
+        assert!(after == before, "the host is not as it was: -{} +{}", only(&before, &after), only(&after, &before));
+        std::fs::remove_dir(&world.dir).expect("no file is left");
     });
     if let Err(panic) = thread.unwrap().join() {
         std::panic::resume_unwind(panic);
@@ -232,7 +233,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn a_published_port_is_reached_from_everywhere() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let (_, web) = attach(&network, "web", &["8080:80", "8080:80/udp", "127.0.0.1:9090:80"]).await.unwrap();
         let (_, other) = attach(&network, "other", &[]).await.unwrap();
@@ -267,7 +268,7 @@ fn a_published_port_is_reached_from_everywhere() {
 
 #[test]
 fn a_neighbour_cannot_forge_its_way_to_127_0_0_1() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let (_, web) = attach(&network, "web", &["127.0.0.1:9090:80"]).await.unwrap();
         let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web");
@@ -287,7 +288,7 @@ fn a_neighbour_cannot_forge_its_way_to_127_0_0_1() {
 
 #[test]
 fn containers_reach_the_outside_masqueraded_and_never_the_hosts_127_0_0_1() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let (_, web) = attach(&network, "web", &[]).await.unwrap();
         let outside = Service::new(&world.neighbour, (NEIGHBOUR, 80), "outside");
@@ -314,7 +315,7 @@ fn containers_reach_the_outside_masqueraded_and_never_the_hosts_127_0_0_1() {
 
 #[test]
 fn a_port_that_is_taken_is_told_before_anything_is_made() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let process = TcpListener::bind("0.0.0.0:8080").unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:8053").unwrap();
@@ -345,7 +346,7 @@ fn a_port_that_is_taken_is_told_before_anything_is_made() {
 
 #[test]
 fn two_daemons_stand_side_by_side() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let one = world.start("gantry0").await.unwrap();
         let two = world.start("gantry01").await.unwrap();
         assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
@@ -368,7 +369,7 @@ fn two_daemons_stand_side_by_side() {
 
 #[test]
 fn fifty_at_once_have_fifty_addresses() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let all = (0..50).map(|nth| {
             let network = network.clone();
@@ -393,7 +394,7 @@ fn fifty_at_once_have_fifty_addresses() {
 
 #[test]
 fn a_range_of_a_thousand_ports_is_one_transaction() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let (id, web) =
             attach(&network, "web", &["20000-20999:1000-1999", "127.0.0.1:20000-21499:1-1500/udp"]).await.unwrap();
@@ -412,7 +413,7 @@ fn a_range_of_a_thousand_ports_is_one_transaction() {
 
 #[test]
 fn a_small_subnet_is_used_again_and_again() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let config = Config { subnet: Some("10.9.8.0/29".parse().unwrap()), ..world.config("gantry0") };
         let network = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap();
         let mut held = Vec::new();
@@ -432,7 +433,7 @@ fn a_small_subnet_is_used_again_and_again() {
 
 #[test]
 fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let dead = world.start("gantry0").await.unwrap();
         let (_, attachment) = attach(&dead, "web", &["8080:80"]).await.unwrap();
         // A process of the dead run lives on in its namespace.
@@ -453,7 +454,7 @@ fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
 
 #[test]
 fn what_is_not_ours_is_refused_and_left_alone() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let before = snapshot();
         sh("ip link add gantry0 type bridge; nft add table inet gantry1");
         let with = snapshot();
@@ -474,7 +475,7 @@ fn what_is_not_ours_is_refused_and_left_alone() {
 
 #[test]
 fn a_container_is_detached_while_it_is_being_attached() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let id = ContainerId::random().unwrap();
         let message = |id: &ContainerId| Attach {
@@ -498,7 +499,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
 
 #[test]
 fn a_close_ends_what_is_under_way() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let (attached, ()) = futures::join!(attach(&network, "web", &["8080:80"]), async {
             world.stop(network.clone(), "gantry0").await;
@@ -510,7 +511,7 @@ fn a_close_ends_what_is_under_way() {
 
 #[test]
 fn without_nft_nothing_is_left_behind() {
-    on_a_host(async |world: World| {
+    on_a_host(async |world: Rc<World>| {
         let config = world.config("gantry0");
         let nft = config.run.join("nft");
         std::fs::write(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n").unwrap();
