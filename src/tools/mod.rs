@@ -5,6 +5,7 @@
 mod call;
 pub mod conmon;
 pub mod crun;
+pub mod nft;
 pub mod process;
 
 use std::path::{Path, PathBuf};

@@ -1,2 +1,3 @@
-//! x
-fn main() {}
+//! The integration tests: real tools and real traffic, in namespaces and directories of their own.
+
+mod network;
