@@ -2,6 +2,7 @@
 pub mod config;
 pub mod events;
 pub mod id;
+pub mod images;
 pub mod journal;
 pub mod link;
 pub mod refusal;
