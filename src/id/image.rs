@@ -65,6 +65,27 @@ impl ImageRef {
         if self.is_short() { vec![self.local(), self.remote()] } else { vec![self.clone()] }
     }
 
+    /// The one spelling of what it means: with its tag written out, or without where a digest says more. What is kept
+    /// by reference is kept by this.
+    pub fn canonical(&self) -> Self {
+        Self { tag: self.tag().filter(|_| self.digest.is_none()).map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same repository's image of that digest, whatever its tag.
+    pub fn with_digest(&self, digest: &str) -> Self {
+        Self { tag: None, digest: Some(digest.to_owned()), ..self.clone() }
+    }
+
+    /// Whether both name the same repository of the same registry.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+
+    /// Whether it stands for something made on this host, which no registry has.
+    pub fn is_local(&self) -> bool {
+        self.registry.as_deref() == Some(LOCAL_REGISTRY)
+    }
+
     /// The pair a container made from it has where no name is said: the last path component, and the tag or the first
     /// twelve digits of the digest.
     pub fn container_name(&self) -> Result<Name, Refusal> {

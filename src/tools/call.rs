@@ -58,7 +58,7 @@ pub struct Output {
 
 impl Call {
     pub(super) fn new(tool: Tool, path: &Path) -> Self {
-        Self { tool, command: command(path), deadline: DEADLINE, stdin: None }
+        Self { tool, command: bound_to_us(command(path)), deadline: DEADLINE, stdin: None }
     }
 
     /// One argument more.
@@ -144,6 +144,27 @@ pub(super) fn command(path: &Path) -> Command {
             command.env(key, value);
         }
     }
+    command
+}
+
+/// A command whose process dies with the daemon, even where that is killed: nobody would be left to take back what it
+/// goes on writing. What it makes has the usual modes whatever our umask is. The kernel takes the end of the *thread*
+/// that forked for the parent's: commands are started from the daemon's one thread.
+#[expect(unsafe_code, reason = "nothing but pre_exec reaches between fork and exec")]
+fn bound_to_us(mut command: Command) -> Command {
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+        // A parent that died before the line above sends no signal any more.
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::Interrupted.into()),
+        }
+    };
+    // SAFETY: the closure makes three system calls and allocates nothing, so it may run in a forked child of a threaded
+    // process.
+    unsafe { command.pre_exec(bind) };
     command
 }
 

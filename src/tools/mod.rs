@@ -7,6 +7,8 @@ pub mod conmon;
 pub mod crun;
 pub mod nft;
 pub mod process;
+pub mod skopeo;
+pub mod umoci;
 
 use std::path::{Path, PathBuf};
 

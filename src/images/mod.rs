@@ -1,0 +1,27 @@
+//! The image store: images found, fetched and made, each unpacked once and kept as long as it is needed.
+//!
+//! The actor is in [`store`](self), the work of a pull in `pull`, the rules of names in `index`, the directories in
+//! `disk`. Nothing here knows of containers: whoever holds an [`Image`] uses it.
+
+mod config;
+mod digest;
+mod disk;
+mod flight;
+mod image;
+mod import;
+mod index;
+mod layout;
+mod load;
+mod manifest;
+mod pull;
+mod shared;
+mod store;
+mod unpack;
+
+pub use config::ImageConfig;
+pub use flight::Progress;
+pub use image::Image;
+pub use import::ImportConfig;
+pub use manifest::Platform;
+pub use pull::PullOptions;
+pub use store::{ImageStore, Import, List, Listed, PullPolicy, Remove, ask, ensure};

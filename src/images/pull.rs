@@ -1,0 +1,239 @@
+//! One pull: what the reference means, the blobs that are not here yet, the tree. Everything happens in a directory of
+//! its own in `tmp/`, so that a pull that fails or is given up leaves the store as it was.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tokio::time::Instant;
+
+use super::digest::Digest;
+use super::disk::{Disk, Staging, beside, read_document};
+use super::flight::Reporter;
+use super::image::Record;
+use super::layout::Layout;
+use super::manifest::{Document, Manifest, Platform, choose};
+use super::shared::{Arrival, Shared, Staged};
+use super::{config, unpack};
+use crate::id::ImageRef;
+use crate::refusal::{Code, Refusal};
+use crate::tools::skopeo::{self, Access};
+use crate::tools::umoci;
+
+/// How long a copy may go without a byte.
+const STALL: Duration = Duration::from_secs(120);
+/// How often a copy's bytes are counted. skopeo tells nothing where it has no terminal, and inotify would cost one of
+/// the host's few instances for each pull, to wake us at every write; so that here, and only while a pull runs, we look.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How an image is to be pulled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PullOptions {
+    /// Whether TLS is demanded of the registry; where nothing is said, registries.conf says.
+    pub tls_verify: Option<bool>,
+    /// Where credentials are, in place of skopeo's own places.
+    pub authfile: Option<std::path::PathBuf>,
+    /// `OS/ARCH[/VARIANT]` in place of this host's.
+    pub platform: Option<String>,
+}
+
+impl PullOptions {
+    fn access(&self) -> Access {
+        Access { tls_verify: self.tls_verify, authfile: self.authfile.clone() }
+    }
+
+    /// The platform asked for.
+    pub(super) fn wanted(&self) -> Result<Option<Platform>, Refusal> {
+        self.platform.as_deref().map(str::parse).transpose()
+    }
+}
+
+/// What a reference means at a registry.
+struct Source {
+    /// The digest of what stands under the reference.
+    digest: Digest,
+    /// The digest of the manifest for the platform: the same, or one of the index.
+    instance: Digest,
+    manifest: Manifest,
+    /// `REPOSITORY@INSTANCE`: a tag may move between two questions, a digest cannot.
+    at: String,
+}
+
+/// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store.
+pub async fn fetch(
+    shared: &Shared,
+    reference: &ImageRef,
+    options: &PullOptions,
+    reporter: &Reporter,
+) -> Result<Arrival, Refusal> {
+    let _turn = shared.turn().await?;
+    reporter.report("resolve", 0, 0);
+    let pull = Pull { shared, reference, options, reporter, access: options.access() };
+    let source = pull.resolve().await?;
+    let present = shared.index.borrow().find_source(&source.instance).cloned();
+    if let Some(image) = present {
+        pull.check_platform(&image.platform)?;
+        let record = Record { name: reference.to_string(), digest: source.digest, ..image.record.clone() };
+        return Ok(Arrival { record, staged: None, _twin: Some(image) });
+    }
+    match pull.attempt(&source, true).await {
+        // One of the blobs that were here is not what its name says: none of them is trusted.
+        Err(refusal) if umoci::found_damage(&refusal) => {
+            log::warn!("image {reference}: {refusal}; fetching all of it anew");
+            pull.attempt(&source, false).await
+        }
+        done => done,
+    }
+}
+
+struct Pull<'a> {
+    shared: &'a Shared,
+    reference: &'a ImageRef,
+    options: &'a PullOptions,
+    reporter: &'a Reporter,
+    access: Access,
+}
+
+impl Pull<'_> {
+    async fn resolve(&self) -> Result<Source, Refusal> {
+        self.check_authfile().await?;
+        let bytes = skopeo::manifest(&self.shared.tools, &self.reference.for_transport(), &self.access).await?;
+        let digest = Digest::of(&bytes);
+        if self.reference.digest().is_some_and(|wanted| wanted != digest.to_string()) {
+            return Err(Refusal::tool_failed(format_args!("the registry gave {digest} for it")));
+        }
+        match Document::read(&bytes)? {
+            Document::Image(manifest) => {
+                Ok(Source { at: self.at(&digest), instance: digest.clone(), digest, manifest })
+            }
+            Document::Index(index) => {
+                let wanted = self.options.wanted()?.unwrap_or_else(Platform::host);
+                let instance = choose(&index, &wanted)?.digest.clone();
+                let at = self.at(&instance);
+                let bytes = skopeo::manifest(&self.shared.tools, &at, &self.access).await?;
+                match Document::read(&bytes)? {
+                    Document::Image(manifest) if Digest::of(&bytes) == instance => {
+                        Ok(Source { digest, instance, manifest, at })
+                    }
+                    _ => Err(Refusal::tool_failed(format_args!("what the registry gave for {instance} is not that"))),
+                }
+            }
+        }
+    }
+
+    fn at(&self, digest: &Digest) -> String {
+        self.reference.with_digest(&digest.to_string()).for_transport()
+    }
+
+    /// skopeo takes a file that is not there for one without credentials, which nobody means who names it.
+    async fn check_authfile(&self) -> Result<(), Refusal> {
+        let Some(file) = self.access.authfile.clone() else { return Ok(()) };
+        beside(move || {
+            std::fs::metadata(&file).map(drop).map_err(|e| Refusal::io(format_args!("authfile {}", file.display()), &e))
+        })
+        .await
+    }
+
+    fn check_platform(&self, platform: &Platform) -> Result<(), Refusal> {
+        match self.options.wanted()? {
+            Some(wanted) if !platform.suits(&wanted) => {
+                Err(Refusal::not_found(format_args!("there is none for {wanted}; there is {platform}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn attempt(&self, source: &Source, reuse: bool) -> Result<Arrival, Refusal> {
+        let (disk, manifest) = (self.shared.disk.clone(), source.manifest.clone());
+        let (staging, layout) = beside(move || prepare(&disk, &manifest, reuse)).await?;
+        self.copy(source, &layout).await?;
+        let docker_config = self.docker_config(source, &layout).await?;
+        let (content, blobs) = {
+            let (layout, docker_config) = (layout.clone(), docker_config.clone());
+            beside(move || inventory(&layout, docker_config.as_ref())).await?
+        };
+        let config = layout.blob(docker_config.as_ref().unwrap_or(&content.manifest.config.digest));
+        let document = beside(move || config::Document::read(&read_document(&config)?)).await?;
+        self.check_platform(&document.platform)?;
+        self.reporter.report("unpack", 0, content.manifest.size());
+        let twin = unpack::unpack(self.shared, &staging, &layout, &content.digest).await?;
+        let record = Record {
+            name: self.reference.to_string(),
+            digest: source.digest.clone(),
+            source: source.instance.clone(),
+            manifest: content.digest,
+            docker_config,
+        };
+        Ok(Arrival { record, staged: Some(Staged { staging, layout, blobs }), _twin: twin })
+    }
+
+    /// Copies what is missing, telling how far it is, and gives up on a registry that sends nothing any more.
+    async fn copy(&self, source: &Source, layout: &Layout) -> Result<(), Refusal> {
+        let written = || {
+            let dir = layout.dir().to_owned();
+            beside(move || Ok(skopeo::written(&dir)))
+        };
+        let here = written().await?;
+        let total = source.manifest.size().saturating_sub(here);
+        self.reporter.report("fetch", 0, total);
+        let from = format!("docker://{}", source.at);
+        let to = layout.transport();
+        let mut copy = pin!(skopeo::copy(&self.shared.tools, &from, &to, &self.access));
+        let (mut bytes, mut moved) = (here, Instant::now());
+        loop {
+            match select(copy.as_mut(), pin!(tokio::time::sleep(LOOK))).await {
+                Either::Left((copied, _)) => return copied,
+                Either::Right(_) => {
+                    let now = written().await?;
+                    if now != bytes {
+                        (bytes, moved) = (now, Instant::now());
+                        self.reporter.report("fetch", now.saturating_sub(here).min(total), total);
+                    } else if moved.elapsed() > STALL {
+                        return Err(Refusal::timeout(format_args!(
+                            "the registry sent nothing for {} s",
+                            STALL.as_secs()
+                        )));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The configuration as it was before skopeo converted it: what OCI has no word for is lost on the way.
+    async fn docker_config(&self, source: &Source, layout: &Layout) -> Result<Option<Digest>, Refusal> {
+        if !source.manifest.is_docker() {
+            return Ok(None);
+        }
+        let bytes = skopeo::config(&self.shared.tools, &source.at, &self.access).await?;
+        if Digest::of(&bytes) != source.manifest.config.digest {
+            return Err(Refusal::new(
+                Code::ToolFailed,
+                "the registry gave another configuration than its manifest says",
+            ));
+        }
+        let layout = layout.clone();
+        beside(move || layout.put(&bytes).map(Some)).await
+    }
+}
+
+/// A layout to copy into, with those of the image's blobs that are in the store, so that they are not fetched again.
+fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Staging, Layout), Refusal> {
+    let staging = disk.stage("pull")?;
+    let layout = Layout::create(staging.path("layout"))?;
+    for blob in manifest.blobs().filter(|_| reuse) {
+        // A hard link: whatever is removed from the store meanwhile stays here. Not there is the usual case.
+        let _ = std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest));
+    }
+    Ok((staging, layout))
+}
+
+/// What a layout holds, and all the blobs to take from it.
+fn inventory(
+    layout: &Layout,
+    docker_config: Option<&Digest>,
+) -> Result<(super::layout::Content, Vec<Digest>), Refusal> {
+    let content = layout.content()?;
+    let blobs = content.blobs().chain(docker_config).cloned().collect();
+    Ok((content, blobs))
+}
