@@ -69,7 +69,9 @@ impl Cgroups {
     }
 
     fn v1(&self, controller: &str) -> Option<&Hierarchy> {
-        self.hierarchies.iter().find(|h| h.controllers.as_ref().is_some_and(|c| c.iter().any(|name| name == controller)))
+        self.hierarchies
+            .iter()
+            .find(|h| h.controllers.as_ref().is_some_and(|c| c.iter().any(|name| name == controller)))
     }
 
     /// The directory of `cgroup` in the v1 hierarchy of `controller`, else in the v2 one.
@@ -93,7 +95,8 @@ impl Cgroups {
     pub fn usage(&self, cgroup: &str) -> Usage {
         let mut usage = Usage::default();
         if let Some((dir, v1)) = self.dir("memory", cgroup) {
-            let (used, limit) = if v1 { ("memory.usage_in_bytes", "memory.limit_in_bytes") } else { ("memory.current", "memory.max") };
+            let (used, limit) =
+                if v1 { ("memory.usage_in_bytes", "memory.limit_in_bytes") } else { ("memory.current", "memory.max") };
             usage.cache = keyed(&dir.join("memory.stat"), if v1 { "total_inactive_file" } else { "inactive_file" });
             usage.memory = number(&dir.join(used)).map(|bytes| bytes.saturating_sub(usage.cache.unwrap_or(0)));
             // v1 says "no limit" as a huge number, v2 as "max".
@@ -142,7 +145,12 @@ impl Cgroups {
     /// The cgroups right below `cgroup`, by name, in any hierarchy.
     pub fn children(&self, cgroup: &str) -> Vec<String> {
         let relative = cgroup.trim_start_matches('/');
-        let mut names: Vec<String> = self.hierarchies.iter().flat_map(|h| subdirectories(&h.mount.join(relative))).filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned())).collect();
+        let mut names: Vec<String> = self
+            .hierarchies
+            .iter()
+            .flat_map(|h| subdirectories(&h.mount.join(relative)))
+            .filter_map(|dir| Some(dir.file_name()?.to_str()?.to_owned()))
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -175,7 +183,11 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
 
 fn subdirectories(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -193,8 +205,13 @@ fn block_io(file: &Path, v1: bool) -> (Option<u64>, Option<u64>) {
     let Ok(text) = fs::read_to_string(file) else { return (None, None) };
     let sum = |of: &dyn Fn(&str) -> Option<u64>| Some(text.lines().filter_map(of).sum());
     let v1_line = |kind: &'static str| move |line: &str| line.split_once(kind).and_then(|(_, n)| n.trim().parse().ok());
-    let v2_line = |key: &'static str| move |line: &str| line.split(' ').find_map(|word| word.strip_prefix(key)?.parse().ok());
-    if v1 { (sum(&v1_line(" Read ")), sum(&v1_line(" Write "))) } else { (sum(&v2_line("rbytes=")), sum(&v2_line("wbytes="))) }
+    let v2_line =
+        |key: &'static str| move |line: &str| line.split(' ').find_map(|word| word.strip_prefix(key)?.parse().ok());
+    if v1 {
+        (sum(&v1_line(" Read ")), sum(&v1_line(" Write ")))
+    } else {
+        (sum(&v2_line("rbytes=")), sum(&v2_line("wbytes=")))
+    }
 }
 
 #[cfg(test)]

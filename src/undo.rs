@@ -46,13 +46,22 @@ pub async fn all(steps: Vec<Step>, ground: &Ground) -> Result<(), Refusal> {
 /// Undoes one step. What is not there needs no undoing.
 async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
     match step {
-        Step::Sysctl { .. } | Step::Link { .. } | Step::Table { .. } => network::undo(step, &ground.tools).await,
+        Step::Sysctl { .. } | Step::Link { .. } | Step::Table { .. } => {
+            let step = step.clone();
+            off_thread(move || network::undo(&step)).await
+        }
         Step::Attachment { id } => detach(id, ground).await,
         Step::Process { pid, start } => end_process(*pid, *start).await,
         Step::Runtime { id } => ground.crun.delete(id).await,
         Step::Cgroup { path } => clear_cgroup(path, ground).await,
-        Step::Mount { path } => off_thread(path, unmount).await,
-        Step::Tree { path } => off_thread(path, remove_tree).await,
+        Step::Mount { path } => {
+            let path = path.clone();
+            off_thread(move || unmount(&path)).await
+        }
+        Step::Tree { path } => {
+            let path = path.clone();
+            off_thread(move || remove_tree(&path)).await
+        }
     }
 }
 
@@ -82,9 +91,8 @@ async fn clear_cgroup(path: &str, ground: &Ground) -> Result<(), Refusal> {
     ground.cgroups.remove(path).map_err(|e| Refusal::io(format_args!("cgroup {path}"), &e))
 }
 
-async fn off_thread(path: &Path, work: fn(&Path) -> Result<(), Refusal>) -> Result<(), Refusal> {
-    let path = path.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+async fn off_thread(work: impl FnOnce() -> Result<(), Refusal> + Send + 'static) -> Result<(), Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
 }
 

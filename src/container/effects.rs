@@ -47,7 +47,9 @@ pub struct Exit {
 }
 
 /// Runs blocking work off the daemon's thread.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
 }
@@ -99,7 +101,11 @@ async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
     off_thread(move || rootfs::mount_overlay(plan.source.lower_dir(), &plan.places)).await
 }
 
-async fn write_bundle(plan: Arc<Plan>, ip: std::net::Ipv4Addr, config: &oci_spec::runtime::Spec) -> Result<(), Refusal> {
+async fn write_bundle(
+    plan: Arc<Plan>,
+    ip: std::net::Ipv4Addr,
+    config: &oci_spec::runtime::Spec,
+) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     off_thread(move || {
         rootfs::write_etc(&plan, ip)?;
@@ -139,7 +145,8 @@ async fn orphan_exit(init: &Init) -> i32 {
 /// Frees what a run held that others may wait for: address, ports, mount. What is left comes back, for [`reap`].
 pub async fn release(journal: SharedJournal, mark: usize, ground: Ground) -> Vec<Step> {
     let steps = journal.borrow_mut().take_back(mark);
-    let (first, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| matches!(step, Step::Attachment { .. } | Step::Mount { .. }));
+    let (first, rest): (Vec<_>, Vec<_>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Attachment { .. } | Step::Mount { .. }));
     // Side by side: neither needs the other, and every process of the container has ended.
     let undone = first.into_iter().map(|step| undo::all(vec![step], &ground));
     futures::future::join_all(undone).await;

@@ -146,7 +146,10 @@ impl Changes {
     pub fn arm(&self, reader: &Reader) -> Result<oneshot::Receiver<()>, Refusal> {
         let path = format!("/proc/self/fd/{}", reader.file.as_raw_fd());
         let once = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONESHOT;
-        let watch = self.inotify.add_watch(path.as_str(), once).map_err(|e| Refusal::errno("following the log (inotify)", e))?;
+        let watch = self
+            .inotify
+            .add_watch(path.as_str(), once)
+            .map_err(|e| Refusal::errno("following the log (inotify)", e))?;
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.borrow_mut();
         let listeners = waiting.entry(watch).or_default();
@@ -184,7 +187,8 @@ mod tests {
 
     fn log_file(text: &str) -> File {
         use std::io::Write;
-        let path = std::env::temp_dir().join(format!("gantry-tail-{}-{:?}", std::process::id(), std::thread::current().id()));
+        let path =
+            std::env::temp_dir().join(format!("gantry-tail-{}-{:?}", std::process::id(), std::thread::current().id()));
         File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         let file = File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();

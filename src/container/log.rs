@@ -65,7 +65,9 @@ mod tests {
         let record = Record::read(b"2026-11-21T21:02:37.832192415+00:00 stderr P a b\xff").unwrap();
         assert_eq!((record.stream, record.partial, record.text), ("stderr", true, &b"a b\xff"[..]));
         assert_eq!(record.time(), "2026-11-21T21:02:37.832192415Z");
-        assert!(record.is_since("2026-11-21T21:02:37.832192415Z") && !record.is_since("2026-11-21T21:02:38.000000000Z"));
+        assert!(
+            record.is_since("2026-11-21T21:02:37.832192415Z") && !record.is_since("2026-11-21T21:02:38.000000000Z")
+        );
         assert_eq!(Record::read(b"t stdout F ").unwrap().text, b"");
         for bad in [&b""[..], b"x", b"t stdout", b"t stdin F x", b"t stdout Q x"] {
             assert_eq!(Record::read(bad), None);

@@ -117,7 +117,14 @@ pub struct Container {
 
 impl Container {
     /// A container of `plan`, keeping its journal at `journal`. `prepared` hears when it is made, or why it is not.
-    pub fn new(plan: Plan, journal: PathBuf, ground: Ground, bus: Bus, keeper: Keeper, prepared: oneshot::Sender<Result<(), Refusal>>) -> Result<Self, Refusal> {
+    pub fn new(
+        plan: Plan,
+        journal: PathBuf,
+        ground: Ground,
+        bus: Bus,
+        keeper: Keeper,
+        prepared: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Result<Self, Refusal> {
         let journal = Rc::new(RefCell::new(Journal::create(&journal)?));
         let state = State::new(plan.wishes.remove_at_end);
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
@@ -176,7 +183,9 @@ impl Container {
         ::log::debug!("{}: {effect:?}", self.plan.name);
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
-            Effect::Launch => self.spawn(ctx, async { Outcome::Launched(effects::launch(plan, journal, ground).await) }),
+            Effect::Launch => {
+                self.spawn(ctx, async { Outcome::Launched(effects::launch(plan, journal, ground).await) })
+            }
             Effect::Release => {
                 let mark = self.mark;
                 self.spawn(ctx, async move { Outcome::Released(effects::release(journal, mark, ground).await) });
@@ -281,7 +290,10 @@ impl Container {
         });
         let view = self.view.borrow().clone();
         let oom = if view.oom { "yes" } else { "no" };
-        self.tell("exit", vec![("exit", view.exit.map_or_else(String::new, |code| code.to_string())), ("oom", oom.to_owned())]);
+        self.tell(
+            "exit",
+            vec![("exit", view.exit.map_or_else(String::new, |code| code.to_string())), ("oom", oom.to_owned())],
+        );
         self.happened(&Event::Released, ctx);
     }
 
@@ -290,7 +302,8 @@ impl Container {
         if let Some(earlier) = self.deadline.take() {
             ctx.cancel_future(earlier);
         }
-        self.deadline = Some(ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx)));
+        self.deadline =
+            Some(ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx)));
     }
 
     fn signal(&self, signal: Signal) {
@@ -308,7 +321,12 @@ impl Container {
 
     fn tell(&self, action: &'static str, details: Vec<(&'static str, String)>) {
         let id = ("id", self.plan.id.to_string());
-        self.bus.publish(Kind::Container, self.plan.name.as_str(), action, std::iter::once(id).chain(details).collect());
+        self.bus.publish(
+            Kind::Container,
+            self.plan.name.as_str(),
+            action,
+            std::iter::once(id).chain(details).collect(),
+        );
     }
 }
 
@@ -351,7 +369,9 @@ impl Handler<Start> for Container {
         }
         let (asker, answer) = oneshot::channel();
         self.starters.push(asker);
-        Box::pin(async { answer.await.unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again"))) })
+        Box::pin(async {
+            answer.await.unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))
+        })
     }
 }
 

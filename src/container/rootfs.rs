@@ -110,6 +110,9 @@ mod tests {
 
     #[test]
     fn servers_of_the_host_alone_are_left_out() {
-        assert_eq!(without_loopback("search x\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n"), "search x\nnameserver 9.9.9.9\n");
+        assert_eq!(
+            without_loopback("search x\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n"),
+            "search x\nnameserver 9.9.9.9\n"
+        );
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
-    get_default_maskedpaths, get_default_readonly_paths,
+    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+    Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
+    get_default_readonly_paths,
 };
 
 use super::plan::{Places, Plan, Wishes};
@@ -41,7 +42,11 @@ pub fn make(plan: &Plan, netns: &Path) -> Result<Spec, Refusal> {
 }
 
 fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
-    let user = UserBuilder::default().uid(plan.user.uid).gid(plan.user.gid).additional_gids(plan.user.groups.clone()).build()?;
+    let user = UserBuilder::default()
+        .uid(plan.user.uid)
+        .gid(plan.user.gid)
+        .additional_gids(plan.user.groups.clone())
+        .build()?;
     let capabilities = HashSet::from(CAPABILITIES);
     // Not inheritable and not ambient: a process that is not root has none of them once it executes.
     let capabilities = LinuxCapabilitiesBuilder::default()
@@ -65,7 +70,9 @@ fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
         .namespaces(namespaces(netns)?)
         .resources(resources(&plan.wishes)?)
         .cgroups_path(&plan.places.cgroup)
-        .masked_paths(get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|p| (*p).to_owned())).collect::<Vec<_>>())
+        .masked_paths(
+            get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|p| (*p).to_owned())).collect::<Vec<_>>(),
+        )
         .readonly_paths(get_default_readonly_paths())
         .build()?;
     SpecBuilder::default()
@@ -107,7 +114,12 @@ fn mounts(places: &Places) -> Result<Vec<Mount>, OciSpecError> {
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
-        mount("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"])?,
+        mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        )?,
         mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"])?,

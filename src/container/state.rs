@@ -174,7 +174,9 @@ impl State {
                 return Ok(vec![Effect::Launch]);
             }
             Phase::Starting | Phase::Running => return Err(Refusal::wrong_state("it is running already")),
-            Phase::Stopping | Phase::Leaving => return Err(Refusal::wrong_state("it is stopping; wait for its end first")),
+            Phase::Stopping | Phase::Leaving => {
+                return Err(Refusal::wrong_state("it is stopping; wait for its end first"));
+            }
             Phase::Removing => return Err(Refusal::not_found("it is being removed")),
         }
         Ok(Vec::new())
@@ -292,7 +294,10 @@ mod tests {
 
     #[test]
     fn a_life_from_start_to_end() {
-        let (state, effects) = after(&[&RUN[..], &[Event::Ended, Event::Released, Event::Reaped, Event::Remove { force: false }, Event::Freed]].concat());
+        let (state, effects) = after(
+            &[&RUN[..], &[Event::Ended, Event::Released, Event::Reaped, Event::Remove { force: false }, Event::Freed]]
+                .concat(),
+        );
         assert_eq!(state.phase, Phase::Removing);
         assert_eq!(effects, [Effect::Launch, Effect::Release, Effect::Free, Effect::Vanish]);
     }
@@ -355,7 +360,10 @@ mod tests {
                 assert!(!self.vanished, "nothing happens after the end");
                 match effect {
                     Effect::Launch => {
-                        assert!(!self.launching && !self.running && !self.releasing && !self.reaping && !self.freeing, "one run at a time");
+                        assert!(
+                            !self.launching && !self.running && !self.releasing && !self.reaping && !self.freeing,
+                            "one run at a time"
+                        );
                         self.launching = true;
                     }
                     Effect::Release => {
@@ -364,14 +372,19 @@ mod tests {
                         self.reaping = true;
                     }
                     Effect::Free => {
-                        assert!(!self.running && !self.launching && !self.releasing && !self.freeing, "freed once, when nothing runs");
+                        assert!(
+                            !self.running && !self.launching && !self.releasing && !self.freeing,
+                            "freed once, when nothing runs"
+                        );
                         self.freeing = true;
                     }
                     Effect::Vanish => {
                         assert!(!self.reaping && !self.freeing, "nothing is under way at the end");
                         self.vanished = true;
                     }
-                    Effect::Signal(_) | Effect::AskToStop => assert!(self.running, "signals go to a process that is there"),
+                    Effect::Signal(_) | Effect::AskToStop => {
+                        assert!(self.running, "signals go to a process that is there")
+                    }
                 }
             }
         }

@@ -40,7 +40,9 @@ fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {
         passwd.lines().filter_map(Entry::of).find(|e| e.uid == uid)
     });
     let mut user = match (&entry, number::<u32>(who)) {
-        (Some(entry), _) => User { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: Some(entry.home.to_owned()) },
+        (Some(entry), _) => {
+            User { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: Some(entry.home.to_owned()) }
+        }
         (None, Some(uid)) => User { uid, ..User::default() },
         (None, None) => return Err(Refusal::bad_value(format_args!("user {who:?} is not in the image's /etc/passwd"))),
     };
@@ -62,7 +64,8 @@ impl<'a> Entry<'a> {
     /// A line of passwd(5).
     fn of(line: &'a str) -> Option<Self> {
         let mut fields = line.split(':');
-        let (name, _, uid, gid, _, home) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let (name, _, uid, gid, _, home) =
+            (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         Some(Self { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
     }
 }
@@ -76,12 +79,19 @@ fn group_line(line: &str) -> Option<(&str, u32, &str)> {
 
 fn group_id(spec: &str, group: &str) -> Result<u32, Refusal> {
     let named = group.lines().filter_map(group_line).find(|(name, ..)| *name == spec).map(|(_, gid, _)| gid);
-    named.or_else(|| number(spec)).ok_or_else(|| Refusal::bad_value(format_args!("group {spec:?} is not in the image's /etc/group")))
+    named
+        .or_else(|| number(spec))
+        .ok_or_else(|| Refusal::bad_value(format_args!("group {spec:?} is not in the image's /etc/group")))
 }
 
 fn memberships(name: &str, primary: u32, group: &str) -> Vec<u32> {
     let member = |members: &str| members.split(',').any(|m| m == name);
-    group.lines().filter_map(group_line).filter(|(_, gid, members)| *gid != primary && member(members)).map(|(_, gid, _)| gid).collect()
+    group
+        .lines()
+        .filter_map(group_line)
+        .filter(|(_, gid, members)| *gid != primary && member(members))
+        .map(|(_, gid, _)| gid)
+        .collect()
 }
 
 /// Reads a file of the image; a missing one is empty. Links are followed within the rootfs only.
@@ -89,9 +99,12 @@ fn read(rootfs: &Path, file: &str) -> Result<String, Refusal> {
     use nix::errno::Errno;
     use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
     let failed = |e: Errno| Refusal::errno(format_args!("the image's /{file}"), e);
-    let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty()).map_err(failed)?;
+    let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())
+        .map_err(failed)?;
     // O_NONBLOCK: the image may have a fifo there.
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let how = OpenHow::new()
+        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let fd = match openat2(&root, file, how) {
         Ok(fd) => fd,
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),

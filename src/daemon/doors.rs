@@ -73,7 +73,13 @@ fn clear(path: &Path) -> Result<(), Refusal> {
 }
 
 impl Open {
-    fn serve(&mut self, path: PathBuf, engine: &Rc<Engine>, trusted: bool, closing: &watch::Receiver<bool>) -> Result<(), Refusal> {
+    fn serve(
+        &mut self,
+        path: PathBuf,
+        engine: &Rc<Engine>,
+        trusted: bool,
+        closing: &watch::Receiver<bool>,
+    ) -> Result<(), Refusal> {
         let failed = |e: std::io::Error| Refusal::io(path.display(), &e);
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed)?;

@@ -29,7 +29,12 @@ pub fn take(config: &Config) -> Result<Locks, Refusal> {
 
 fn lock(dir: &Path, path: &Path) -> Result<Flock<File>, Refusal> {
     loop {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(|e| Refusal::io(path.display(), &e))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|e| Refusal::io(path.display(), &e))?;
         let locked = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
             Errno::EWOULDBLOCK => Refusal::in_use(format_args!("another gantryd works in {}", dir.display())),
             e => Refusal::errno(path.display(), e),

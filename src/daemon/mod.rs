@@ -95,7 +95,8 @@ fn prepare_process() -> Result<(), Refusal> {
 /// As many descriptors as we may have: each client and each published port takes one.
 fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(e) = raised {
         log::warn!("the limit of open descriptors stays as it is: {e}");
     }
@@ -110,7 +111,9 @@ fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     let runtime = made.map_err(|e| Refusal::io("the runtime", &e))?;
     let mut runtime = Some(runtime);
     // Called once, on this thread.
-    Ok(actix_rt::System::with_tokio_rt(move || runtime.take().unwrap_or_else(|| unreachable!("one system, one runtime"))))
+    Ok(actix_rt::System::with_tokio_rt(move || {
+        runtime.take().unwrap_or_else(|| unreachable!("one system, one runtime"))
+    }))
 }
 
 async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
@@ -143,8 +146,12 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
     let crun = Crun::new(tools.clone(), dirs.crun());
     let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups) };
-    let grounds =
-        Grounds { data: dirs.containers(), bundles: dirs.bundles(), journals: dirs.journals(), cgroup: config.cgroup_parent() };
+    let grounds = Grounds {
+        data: dirs.containers(),
+        bundles: dirs.bundles(),
+        journals: dirs.journals(),
+        cgroup: config.cgroup_parent(),
+    };
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
     Ok(Engine { config, bus, supervisor, images, ground, changes, postage: Rc::default(), began, leave: Notify::new() })

@@ -26,6 +26,9 @@ pub fn enter() -> Result<(), Refusal> {
 fn hide_leftover_cgroup2() -> Result<(), Refusal> {
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let (Some(left), Some(mount)) = (cgroups.hybrid_leftover(), cgroups.hybrid_mount()) else { return Ok(()) };
-    log::info!("cgroup v2 at {} still holds {left} beside v1; it is unmounted in the daemon's own mount namespace", mount.display());
+    log::info!(
+        "cgroup v2 at {} still holds {left} beside v1; it is unmounted in the daemon's own mount namespace",
+        mount.display()
+    );
     umount2(mount, MntFlags::MNT_DETACH).map_err(|e| Refusal::errno(mount.display(), e))
 }

@@ -23,7 +23,8 @@ pub async fn containers(dirs: &Dirs, ground: &Ground, config: &Config) {
 /// What no journal tells of: the run directory may have been lost with a reboot, and the root was not.
 async fn strays(dirs: &Dirs, ground: &Ground, config: &Config) {
     let parent = config.cgroup_parent();
-    let cgroups = ground.cgroups.children(&parent).into_iter().map(|name| Step::Cgroup { path: format!("{parent}/{name}") });
+    let cgroups =
+        ground.cgroups.children(&parent).into_iter().map(|name| Step::Cgroup { path: format!("{parent}/{name}") });
     let places = [dirs.bundles(), dirs.crun(), dirs.containers()];
     let trees = places.iter().flat_map(|dir| entries(dir)).map(|path| Step::Tree { path });
     let steps: Vec<Step> = cgroups.chain(trees).collect();

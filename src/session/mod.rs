@@ -152,7 +152,8 @@ impl Session {
         let taken = match frame {
             Frame::Line(line) => self.requests.take(&line),
             Frame::TooLong => {
-                self.outbox.push(None, &Line::err(&Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
+                self.outbox
+                    .push(None, &Line::err(&Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
                 Taken::Going
             }
         };
@@ -163,7 +164,10 @@ impl Session {
     fn take_torn_line(&mut self) {
         if self.half_closed && self.queue.is_empty() && !self.requests.has_untagged() && self.framer.has_rest() {
             self.framer.take_rest();
-            self.outbox.push(None, &Line::err(&Refusal::bad_request("the last line does not end in LF; it was not carried out")));
+            self.outbox.push(
+                None,
+                &Line::err(&Refusal::bad_request("the last line does not end in LF; it was not carried out")),
+            );
         }
     }
 

@@ -64,7 +64,15 @@ pub fn is_tagged(line: &[u8]) -> bool {
 impl Requests {
     /// None yet.
     pub fn new(engine: Rc<Engine>, outbox: Rc<Outbox>, peer: Peer, trusted: bool) -> Self {
-        Self { engine, outbox, peer, trusted, running: FuturesUnordered::new(), untagged: false, tagged: HashMap::new() }
+        Self {
+            engine,
+            outbox,
+            peer,
+            trusted,
+            running: FuturesUnordered::new(),
+            untagged: false,
+            tagged: HashMap::new(),
+        }
     }
 
     /// Whether none is under way.
@@ -174,7 +182,10 @@ impl Requests {
     fn cancel(&self, mut args: Args) -> Result<Line, Refusal> {
         let name = args.required()?;
         let name = name.strip_prefix('@').unwrap_or(&name);
-        let running = self.tagged.get(name).ok_or_else(|| Refusal::not_found(format_args!("no request runs with the tag @{name}")))?;
+        let running = self
+            .tagged
+            .get(name)
+            .ok_or_else(|| Refusal::not_found(format_args!("no request runs with the tag @{name}")))?;
         if !running.changing.get() {
             running.abort.abort();
         }
@@ -195,8 +206,10 @@ impl Requests {
             Err(refusal) => return self.answer(tag.as_deref(), Err(refusal)),
         };
         let (abort, registration) = AbortHandle::new_pair();
-        let mut request: LocalBoxFuture<'static, Done> =
-            Box::pin(Request { tag: tag.clone(), reply: Abortable::new(AssertUnwindSafe(reply).catch_unwind(), registration) });
+        let mut request: LocalBoxFuture<'static, Done> = Box::pin(Request {
+            tag: tag.clone(),
+            reply: Abortable::new(AssertUnwindSafe(reply).catch_unwind(), registration),
+        });
         // Most requests have their answer at once, and need no place among those that wait.
         if let Some(Done { tag, result }) = (&mut request).now_or_never() {
             return self.answer(tag.as_deref(), result);
@@ -228,4 +241,3 @@ impl<F: Future<Output = std::thread::Result<Result<Line, Refusal>>> + Unpin> Fut
         Poll::Ready(Done { tag: self.tag.take(), result })
     }
 }
-

@@ -32,7 +32,8 @@ impl Departed {
     pub fn find(&self, text: &str) -> Option<Arc<View>> {
         let name = text.parse::<Name>().ok();
         let prefix = ContainerId::is_prefix(text).then_some(text);
-        let matches = |view: &View| name.as_ref() == Some(&view.name) || prefix.is_some_and(|p| view.id.as_str().starts_with(p));
+        let matches =
+            |view: &View| name.as_ref() == Some(&view.name) || prefix.is_some_and(|p| view.id.as_str().starts_with(p));
         let recent = |at: &Instant| at.elapsed() <= KEPT;
         self.views.iter().rev().find(|(at, view)| recent(at) && matches(view)).map(|(_, view)| view.clone())
     }

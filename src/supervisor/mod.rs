@@ -119,7 +119,11 @@ impl Supervisor {
             let mut matching = self.children.iter().filter(|(id, _)| id.as_str().starts_with(text));
             match (matching.next(), matching.next()) {
                 (Some((_, child)), None) => return Ok(Found::Here(child.clone())),
-                (Some(_), Some(_)) => return Err(Refusal::bad_value(format_args!("{text} is the beginning of several ids; give more of it"))),
+                (Some(_), Some(_)) => {
+                    return Err(Refusal::bad_value(format_args!(
+                        "{text} is the beginning of several ids; give more of it"
+                    )));
+                }
                 (None, _) => {}
             }
         }
@@ -135,7 +139,9 @@ impl Supervisor {
     fn claim(&mut self, name: &Name) -> Result<ContainerId, Refusal> {
         self.check_open()?;
         if self.names.contains_key(name) {
-            return Err(Refusal::exists(format_args!("{name} is there already; remove it, or choose another name or tag")));
+            return Err(Refusal::exists(format_args!(
+                "{name} is there already; remove it, or choose another name or tag"
+            )));
         }
         let id = ContainerId::random()?;
         self.names.insert(name.clone(), id.clone());
@@ -151,7 +157,11 @@ impl Supervisor {
     }
 
     /// Makes the actor of a planned container.
-    fn adopt(&mut self, plan: Plan, ctx: &Context<Self>) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+    fn adopt(
+        &mut self,
+        plan: Plan,
+        ctx: &Context<Self>,
+    ) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         self.check_open()?;
         let (id, places) = (plan.id.clone(), Arc::new(plan.places.clone()));
         let journal = self.grounds.journals.join(id.as_str());
@@ -246,7 +256,9 @@ impl Handler<Create> for Supervisor {
         Box::pin(adopted.then(|adopted, actor, _| {
             let made = async {
                 let (child, prepared) = adopted?;
-                prepared.await.unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))?;
+                prepared
+                    .await
+                    .unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))?;
                 Ok(child)
             };
             made.into_actor(actor)

@@ -88,7 +88,8 @@ fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> 
         value.push(path);
         value
     };
-    let mut args: Vec<OsString> = ["--api-version", "1", "--sync", "--no-sync-log", "--full-attach"].map(Into::into).into();
+    let mut args: Vec<OsString> =
+        ["--api-version", "1", "--sync", "--no-sync-log", "--full-attach"].map(Into::into).into();
     for (flag, value) in [
         ("-c", watch.id.into()),
         ("-u", watch.id.into()),
@@ -122,7 +123,9 @@ impl Waiting {
         let verdict = match read {
             Ok(Ok(_)) => verdict(&line),
             Ok(Err(e)) => Err(Refusal::tool_failed(format_args!("conmon's sync pipe: {e}"))),
-            Err(_) => Err(Refusal::timeout(format_args!("conmon did not create the container within {CREATE_DEADLINE:?}"))),
+            Err(_) => {
+                Err(Refusal::timeout(format_args!("conmon did not create the container within {CREATE_DEADLINE:?}")))
+            }
         };
         match verdict {
             Ok(init) => Ok(Monitor { child, init }),

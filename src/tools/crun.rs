@@ -89,7 +89,10 @@ mod tests {
     #[test]
     fn words_get_their_code() {
         let code = |words| create_refusal(words).code();
-        assert_eq!(code("executable file `/bin/nope` not found in $PATH: No such file or directory\n"), Code::NoCommand);
+        assert_eq!(
+            code("executable file `/bin/nope` not found in $PATH: No such file or directory\n"),
+            Code::NoCommand
+        );
         assert_eq!(code("open executable: Permission denied"), Code::NotExecutable);
         assert_eq!(code("make `/x` private: No such file or directory"), Code::ToolFailed);
     }

@@ -30,7 +30,10 @@ impl Call {
     }
 
     /// Does a change: once begun it is finished, whether or not the asker stays to hear of it.
-    pub async fn finish<T: 'static>(&self, change: impl Future<Output = Result<T, Refusal>> + 'static) -> Result<T, Refusal> {
+    pub async fn finish<T: 'static>(
+        &self,
+        change: impl Future<Output = Result<T, Refusal>> + 'static,
+    ) -> Result<T, Refusal> {
         self.changing.set(true);
         let done = actix_rt::spawn(change).await;
         self.changing.set(false);

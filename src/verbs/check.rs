@@ -3,6 +3,7 @@
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::cgroup::Cgroups;
 use crate::config::Config;
+use crate::network::{self, Finding};
 use crate::tools::{Tool, Tools};
 
 const ROW: [&str; 3] = ["check", "ok", "detail"];
@@ -25,16 +26,6 @@ async fn run(call: Call) -> Result<Line, Refusal> {
     Ok(verdict(&findings))
 }
 
-/// One thing looked at.
-pub struct Finding {
-    /// What.
-    pub check: &'static str,
-    /// Whether it is as it must be.
-    pub ok: bool,
-    /// What was found, and what to do where it is not as it must be.
-    pub detail: String,
-}
-
 /// Everything as the verb prints it.
 pub fn report(findings: &[Finding]) -> String {
     let lines = lines(findings).chain([verdict(findings)]);
@@ -55,6 +46,7 @@ fn verdict(findings: &[Finding]) -> Line {
 pub async fn findings(config: &Config, tools: &Tools, cgroups: &Cgroups) -> Vec<Finding> {
     let mut findings = vec![root(), cgroup(cgroups), overlay(), tmpfs(config)];
     findings.extend(Tool::ALL.iter().map(|tool| program(tools, *tool)));
+    findings.extend(network::check(config, tools).await);
     findings
 }
 
@@ -66,7 +58,10 @@ fn root() -> Finding {
 
 fn cgroup(cgroups: &Cgroups) -> Finding {
     let (ok, detail) = match cgroups.hybrid_leftover() {
-        Some(left) => (false, format!("v1 beside a v2 that holds {left}, which crun refuses; mount {left} as v1, or boot with v2 alone")),
+        Some(left) => (
+            false,
+            format!("v1 beside a v2 that holds {left}, which crun refuses; mount {left} as v1, or boot with v2 alone"),
+        ),
         None if cgroups.is_v2() => (true, "v2".to_owned()),
         None => (true, "v1".to_owned()),
     };

@@ -115,12 +115,17 @@ impl Request {
     pub async fn make(self, call: &Call) -> Result<Child, Refusal> {
         let Self { name, origin, wishes } = self;
         let source = match origin {
-            Origin::Image { reference, policy, options } => Source::Image(obtain(call, reference, policy, options).await?),
+            Origin::Image { reference, policy, options } => {
+                Source::Image(obtain(call, reference, policy, options).await?)
+            }
             Origin::Directory(dir) => Source::Directory(existing(dir).await?),
         };
         let supervisor = call.engine.supervisor.clone();
         let made = async move {
-            supervisor.send(Create { name, source, wishes }).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?
+            supervisor
+                .send(Create { name, source, wishes })
+                .await
+                .map_err(|e| Refusal::unanswered("the supervisor", &e))?
         };
         call.finish(made).await
     }
@@ -138,7 +143,9 @@ async fn existing(dir: PathBuf) -> Result<PathBuf, Refusal> {
 fn origin(args: &mut Args) -> Result<Origin, Refusal> {
     let (policy, options) = (args.value("pull", policy)?, pull_options(args)?);
     match (args.positional(), args.value("rootfs", absolute)?) {
-        (Some(image), None) => Ok(Origin::Image { reference: image.parse()?, policy: policy.unwrap_or(PullPolicy::Missing), options }),
+        (Some(image), None) => {
+            Ok(Origin::Image { reference: image.parse()?, policy: policy.unwrap_or(PullPolicy::Missing), options })
+        }
         (None, Some(dir)) => Ok(Origin::Directory(dir)),
         (Some(_), Some(_)) => Err(Refusal::bad_request("give an image or rootfs=, not both")),
         (None, None) => Err(Refusal::bad_request("an image is missing (or rootfs=DIR)")),
@@ -160,7 +167,8 @@ fn directory_name(dir: &std::path::Path) -> Result<Name, Refusal> {
 }
 
 fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
-    let argv = args.argv().map(|argv| argv.into_iter().map(|word| utf8("an argument", word)).collect::<Result<Vec<_>, _>>());
+    let argv =
+        args.argv().map(|argv| argv.into_iter().map(|word| utf8("an argument", word)).collect::<Result<Vec<_>, _>>());
     Ok(Wishes {
         argv: argv.transpose()?,
         entrypoint: args.value("entrypoint", command_words)?,
@@ -181,7 +189,9 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
 
 /// A runtime spec is JSON, which has no way to say other bytes.
 fn utf8(what: &str, bytes: Vec<u8>) -> Result<String, Refusal> {
-    String::from_utf8(bytes).map_err(|_| Refusal::unsupported(format_args!("{what} is not valid UTF-8, and the runtime spec carries nothing else")))
+    String::from_utf8(bytes).map_err(|_| {
+        Refusal::unsupported(format_args!("{what} is not valid UTF-8, and the runtime spec carries nothing else"))
+    })
 }
 
 /// Words written as on a request line: `entrypoint="sh -c"`.
@@ -252,8 +262,12 @@ mod tests {
     #[test]
     fn bounds_of_values() {
         assert!(memory("5m").is_err() && memory("6m").is_ok());
-        assert!(hostname("a.b-c").is_ok() && hostname("-a").is_err() && hostname("").is_err() && hostname("a b").is_err());
-        assert!(variable(b"A=".to_vec()).is_ok() && variable(b"=A".to_vec()).is_err() && variable(b"A".to_vec()).is_err());
+        assert!(
+            hostname("a.b-c").is_ok() && hostname("-a").is_err() && hostname("").is_err() && hostname("a b").is_err()
+        );
+        assert!(
+            variable(b"A=".to_vec()).is_ok() && variable(b"=A".to_vec()).is_err() && variable(b"A".to_vec()).is_err()
+        );
         assert_eq!(command_words("sh -c 'a b'").unwrap(), ["sh", "-c", "a b"]);
     }
 }

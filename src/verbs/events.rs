@@ -37,7 +37,9 @@ pub const VERB: Verb = Verb {
 
 fn kind(text: &str) -> Result<Kind, Refusal> {
     let known = Kind::ALL.iter().find(|kind| kind.as_str() == text).copied();
-    known.ok_or_else(|| Refusal::bad_value(format_args!("{text:?} is none of container, image, network, volume, daemon")))
+    known.ok_or_else(|| {
+        Refusal::bad_value(format_args!("{text:?} is none of container, image, network, volume, daemon"))
+    })
 }
 
 struct Filter {
@@ -62,7 +64,9 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
     loop {
         match live.recv().await {
             Ok(event) => tell(&event, &filter, &call).await,
-            Err(RecvError::Lagged(count)) => call.line(&Line::event([("type", "lost"), ("count", &count.to_string())])).await,
+            Err(RecvError::Lagged(count)) => {
+                call.line(&Line::event([("type", "lost"), ("count", &count.to_string())])).await
+            }
             Err(RecvError::Closed) => return Err(Refusal::shutting_down("the daemon is on its way out")),
         }
     }
@@ -73,7 +77,8 @@ async fn tell(event: &Arc<Event>, filter: &Filter, call: &Call) {
         return;
     }
     let time = units::rfc3339(event.time);
-    let pairs = [("time", time.as_str()), ("type", event.kind.as_str()), ("name", &event.name), ("action", event.action)];
+    let pairs =
+        [("time", time.as_str()), ("type", event.kind.as_str()), ("name", &event.name), ("action", event.action)];
     let details = event.details.iter().map(|(key, value)| (*key, value.as_str()));
     call.line(&Line::event(pairs.into_iter().chain(details))).await;
 }

@@ -35,7 +35,8 @@ fn one(name: &str) -> Result<Vec<String>, Refusal> {
         return Ok(lines);
     }
     // A group's name: its verbs.
-    let group: Vec<String> = VERBS.iter().filter(|v| v.form.name.split(' ').next() == Some(name)).map(|v| usage(&v.form)).collect();
+    let group: Vec<String> =
+        VERBS.iter().filter(|v| v.form.name.split(' ').next() == Some(name)).map(|v| usage(&v.form)).collect();
     if !group.is_empty() {
         return Ok(group);
     }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
-use crate::container::{Inspect, View};
 use crate::container::plan::Plan;
+use crate::container::{Inspect, View};
 use crate::engine::unanswered;
 use crate::wire::units::rfc3339;
 

@@ -37,6 +37,10 @@ async fn run(name: String, follow: bool, tail: Option<u64>, options: LogOptions,
         reader.seek_tail(count).await.map_err(|e| Refusal::io("the container's log", &e))?;
     }
     let mut stream = Stream { reader, options, view: child.view };
-    if follow { stream.follow(&call).await? } else { stream.drain(&call).await? }
+    if follow {
+        stream.follow(&call).await?
+    } else {
+        stream.drain(&call).await?
+    }
     Ok(Line::done())
 }

@@ -62,7 +62,8 @@ async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line,
     let (mut view, started) = (child.view.clone(), child.clone());
     call.finish(start_or_remove(started)).await?;
     Stream { reader, options, view: view.clone() }.follow(&call).await?;
-    let ended = view.wait_for(|v| v.has_ended()).await.map_err(|_| Refusal::internal("the container's actor is gone"))?.clone();
+    let ended =
+        view.wait_for(|v| v.has_ended()).await.map_err(|_| Refusal::internal("the container's actor is gone"))?.clone();
     Ok(Line::ok(&OK, &[&ended.name, &ended.id, &ended.exit.unwrap_or_default()]))
 }
 

@@ -10,10 +10,21 @@ use crate::cgroup::Usage;
 use crate::container::View;
 use crate::engine::Engine;
 use crate::id::ContainerId;
-use crate::network;
+use crate::network::{self, Counters};
 
-const ROW: [&str; 11] =
-    ["name", "cpu-ns", "cpu-percent", "memory", "cache", "memory-limit", "pids", "net-rx", "net-tx", "block-read", "block-write"];
+const ROW: [&str; 11] = [
+    "name",
+    "cpu-ns",
+    "cpu-percent",
+    "memory",
+    "cache",
+    "memory-limit",
+    "pids",
+    "net-rx",
+    "net-tx",
+    "block-read",
+    "block-write",
+];
 /// How often `follow=yes` samples.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -39,7 +50,7 @@ pub const VERB: Verb = Verb {
 struct Sample {
     at: Instant,
     usage: Usage,
-    net: Option<(u64, u64)>,
+    net: Option<Counters>,
 }
 
 async fn run(name: Option<String>, follow: bool, call: Call) -> Result<Line, Refusal> {
@@ -64,10 +75,14 @@ async fn run(name: Option<String>, follow: bool, call: Call) -> Result<Line, Ref
 }
 
 /// Samples and tells each, and gives back the samples to compare the next ones with.
-async fn tell(views: Vec<Arc<View>>, before: &HashMap<ContainerId, Sample>, call: &Call) -> HashMap<ContainerId, Sample> {
+async fn tell(
+    views: Vec<Arc<View>>,
+    before: &HashMap<ContainerId, Sample>,
+    call: &Call,
+) -> HashMap<ContainerId, Sample> {
     let mut samples = HashMap::new();
     for view in views {
-        let sample = take(&view, &call.engine);
+        let sample = take(&view, &call.engine).await;
         call.line(&row(&view, &sample, before.get(&view.id))).await;
         samples.insert(view.id.clone(), sample);
     }
@@ -75,12 +90,17 @@ async fn tell(views: Vec<Arc<View>>, before: &HashMap<ContainerId, Sample>, call
 }
 
 /// A few small reads from kernel filesystems, which never wait for a disk.
-fn take(view: &View, engine: &Rc<Engine>) -> Sample {
+async fn take(view: &View, engine: &Rc<Engine>) -> Sample {
     let usage = match view.is_up() {
         true => engine.ground.cgroups.usage(&format!("{}/{}", engine.config.cgroup_parent(), view.id)),
         false => Usage::default(),
     };
-    Sample { at: Instant::now(), usage, net: view.link.as_deref().and_then(network::counters) }
+    let net = match view.link.clone() {
+        // The link of a container that just ended is gone, which is no failure.
+        Some(link) => network::counters(link).await.ok(),
+        None => None,
+    };
+    Sample { at: Instant::now(), usage, net }
 }
 
 fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {
@@ -96,8 +116,8 @@ fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {
             &text(usage.cache),
             &text(usage.memory_limit),
             &text(usage.pids),
-            &text(sample.net.map(|(rx, _)| rx)),
-            &text(sample.net.map(|(_, tx)| tx)),
+            &text(sample.net.as_ref().map(|net| net.rx_bytes)),
+            &text(sample.net.as_ref().map(|net| net.tx_bytes)),
             &text(usage.block_read),
             &text(usage.block_write),
         ],

@@ -12,5 +12,7 @@ pub const VERB: Verb = Verb {
     about: "tell the daemon's version and the protocol's",
     access: Access::Open,
     reply_keys: &[&OK],
-    action: Action::Run(|_, _| Ok(Box::pin(std::future::ready(Ok(Line::ok(&OK, &[&env!("CARGO_PKG_VERSION"), &PROTOCOL])))))),
+    action: Action::Run(|_, _| {
+        Ok(Box::pin(std::future::ready(Ok(Line::ok(&OK, &[&env!("CARGO_PKG_VERSION"), &PROTOCOL])))))
+    }),
 };

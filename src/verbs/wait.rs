@@ -35,6 +35,7 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
 }
 
 fn told(view: &Arc<View>) -> Result<Line, Refusal> {
-    let exit = view.exit.ok_or_else(|| Refusal::wrong_state(format_args!("{} was removed and never ran", view.name)))?;
+    let exit =
+        view.exit.ok_or_else(|| Refusal::wrong_state(format_args!("{} was removed and never ran", view.name)))?;
     Ok(Line::ok(&OK, &[&view.name, &exit, &if view.oom { "yes" } else { "no" }]))
 }

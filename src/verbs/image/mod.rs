@@ -16,7 +16,8 @@ use crate::images::{self, Image, Progress, PullOptions, PullPolicy};
 /// Whether a registry's certificate is checked.
 pub const PULL_TLS_VERIFY: Opt = Opt::once("tls-verify", "yes|no", "no: plain HTTP and unknown certificates will do");
 /// Where credentials are.
-pub const PULL_AUTHFILE: Opt = Opt::once("authfile", "FILE", "credentials for the registry, as containers-auth.json(5)");
+pub const PULL_AUTHFILE: Opt =
+    Opt::once("authfile", "FILE", "credentials for the registry, as containers-auth.json(5)");
 /// Which of a multi-platform image's images is meant.
 pub const PULL_PLATFORM: Opt = Opt::once("platform", "OS/ARCH[/VARIANT]", "in place of this host's");
 
@@ -26,11 +27,20 @@ const REPORTS: usize = 4;
 
 /// Reads the options of a pull.
 pub fn pull_options(args: &mut Args) -> Result<PullOptions, Refusal> {
-    Ok(PullOptions { tls_verify: args.flag_or_unsaid("tls-verify")?, authfile: args.path("authfile")?, platform: args.text("platform")? })
+    Ok(PullOptions {
+        tls_verify: args.flag_or_unsaid("tls-verify")?,
+        authfile: args.path("authfile")?,
+        platform: args.text("platform")?,
+    })
 }
 
 /// Finds an image, pulling it where the policy says so, and tells of the progress.
-pub async fn obtain(call: &Call, reference: ImageRef, policy: PullPolicy, options: PullOptions) -> Result<Arc<Image>, Refusal> {
+pub async fn obtain(
+    call: &Call,
+    reference: ImageRef,
+    policy: PullPolicy,
+    options: PullOptions,
+) -> Result<Arc<Image>, Refusal> {
     let (sender, mut reports) = mpsc::channel(REPORTS);
     let ensured = images::ensure(&call.engine.images, reference, policy, options, Some(sender));
     let told = async {

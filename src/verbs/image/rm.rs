@@ -18,7 +18,8 @@ pub const VERB: Verb = Verb {
 
 async fn run(reference: ImageRef, call: Call) -> Result<Line, Refusal> {
     let images = call.engine.images.clone();
-    let removed = async move { images.send(Remove { reference }).await.map_err(|e| Refusal::unanswered("the image store", &e))? };
+    let removed =
+        async move { images.send(Remove { reference }).await.map_err(|e| Refusal::unanswered("the image store", &e))? };
     call.finish(removed).await?;
     Ok(Line::done())
 }
