@@ -75,6 +75,9 @@ fn a_signal_goes_to_the_container_and_its_status_comes_back() {
         assert_eq!(line, format!("kill abcdef123456 signal={name}"));
         say(&mut delivery, "OK name=box:latest\n");
     }
+    // Over and removed between the signal and its delivery: what counts is still the final line.
+    signal(&client, Signal::SIGHUP);
+    say(&mut stage.request().0, "ERR not-found no container abcdef123456\n");
     say(&mut run, "OK name=box:latest id=abcdef123456 exit=143\n");
     assert_eq!(status(&client.wait_with_output().expect("its end")), Some(143));
 }

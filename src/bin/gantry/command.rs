@@ -38,8 +38,10 @@ pub struct Entry {
     pub verb: &'static str,
     /// What stands behind its flags.
     pub operands: Operands,
-    /// Its flags, in lists that commands share.
-    pub flags: &'static [&'static [Flag]],
+    /// Flags of its own.
+    pub own: &'static [Flag],
+    /// Lists of flags that it shares with other commands.
+    pub shared: &'static [&'static [Flag]],
     /// The exit status of a failure.
     pub failed: u8,
     /// What it does.
@@ -51,7 +53,7 @@ pub struct Entry {
 impl Entry {
     /// Its flags, one after another.
     pub fn all_flags(&self) -> impl Iterator<Item = &'static Flag> {
-        self.flags.iter().flat_map(|list| list.iter())
+        self.own.iter().chain(self.shared.iter().copied().flatten())
     }
 }
 

@@ -4,6 +4,10 @@ use crate::environment;
 use crate::flag::{Flag, Takes};
 use crate::value;
 
+/// All that `create` and `run` share, in the order of their help.
+pub const ALL: &[&[Flag]] =
+    &[CONTAINER, PROCESS, SOURCE, PULL, LIMITS, NETWORK, STORAGE, SECURITY, WATCHING, NOT_OFFERED];
+
 /// What a process in a container may be given: for `create`, `run` and `exec`.
 pub const PROCESS: &[Flag] = &[
     // Before --env, which outweighs it: the daemon lets the last of a name win.

@@ -53,6 +53,8 @@ pub const LOGS: &[Flag] = &[
     Flag::one("tail", "NUMBER", "Only so many lines from the end").short('n').via(value::tail),
     Flag::one("since", "TIME", "Only from then on: RFC 3339, or a duration ago").via(value::moment),
     Flag::switch("timestamps", "The time before each line").short('t'),
+    Flag::refused("until", Takes::One("TIME"), "a log is shown to its end"),
+    Flag::refused("details", Takes::Switch, "a log holds no more than its lines"),
 ];
 
 /// Flags of `stop` and `restart`.

@@ -27,16 +27,29 @@ const PASSED_ON: [Signal; 7] = [
 /// How long the daemon may take to deliver one: a person at the keyboard must not be held for ever.
 const DELIVERY: Duration = Duration::from_secs(10);
 
+/// Which container the signals are for.
+#[derive(Clone, Default)]
+enum Target {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// It will have this name, once it is there.
+    Expected(String),
+    /// It has been started.
+    Started(String),
+}
+
 /// Passes signals on while it may; shared with the thread that waits for them.
 #[derive(Clone)]
 pub struct Proxy {
-    target: Arc<Mutex<Option<String>>>,
+    target: Arc<Mutex<Target>>,
 }
 
 impl Proxy {
     /// Takes the signals from here on. Until a target is known, one of them ends the client, and with the connection
     /// the daemon gives up what it was preparing.
-    pub fn start(daemon: &Daemon, target: Option<String>) -> Result<Self, Failure> {
+    pub fn start(daemon: &Daemon, expected: Option<String>) -> Result<Self, Failure> {
+        let target = expected.map_or(Target::Unknown, Target::Expected);
         let proxy = Self { target: Arc::new(Mutex::new(target)) };
         let signals: SigSet = PASSED_ON.into_iter().collect();
         // Before the thread is made, which inherits the mask: else a signal could still end the process.
@@ -50,17 +63,21 @@ impl Proxy {
 
     /// Tells which container they are for.
     pub fn aim(&self, name: &str) {
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Target::Started(name.to_owned());
     }
 
     fn pass_on(&self, signals: &SigSet, daemon: &Daemon) {
         while let Ok(signal) = signals.wait() {
             let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let Some(target) = target else { leave(signal) };
-            match deliver(daemon, &target, signal) {
+            let (name, is_started) = match target {
+                Target::Unknown => leave(signal),
+                Target::Expected(name) => (name, false),
+                Target::Started(name) => (name, true),
+            };
+            match deliver(daemon, &name, signal) {
                 Ok(()) => {}
-                // It is already over, and the final line is on its way.
-                Err(failure) if failure.is(Code::WrongState) => {}
+                // It is already over, perhaps removed, and the final line is on its way.
+                Err(failure) if failure.is(Code::WrongState) || (is_started && failure.is(Code::NotFound)) => {}
                 // Its image is still being pulled.
                 Err(failure) if failure.is(Code::NotFound) => leave(signal),
                 Err(failure) => {

@@ -36,6 +36,12 @@ pub fn write_rows(out: &mut dyn Write, rows: &[Row]) -> Result<(), Failure> {
     if keys.is_empty() { Ok(()) } else { write(out, &head, &cells) }
 }
 
+/// Writes one row downwards, a line for each key.
+pub fn write_record(out: &mut dyn Write, row: &Row) -> Result<(), Failure> {
+    let mut lines = row.pairs().map(|(key, value)| format!("{key}: {}", human::printable(value)));
+    lines.try_for_each(|line| writeln!(out, "{}", line.trim_end())).map_err(Failure::output)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

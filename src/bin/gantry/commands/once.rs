@@ -32,9 +32,14 @@ pub fn forward(call: &mut Call<'_>) -> Outcome {
 
 /// Prints the keys of an `OK` line.
 pub fn tell(call: &mut Call<'_>, done: &Parsed) -> Outcome {
-    for (key, value) in crate::row::Row::read(done)?.pairs() {
-        call.console.say(&format!("{key}: {}", crate::human::printable(value)))?;
-    }
+    crate::table::write_record(&mut *call.console.out, &crate::row::Row::read(done)?)?;
+    Ok(0)
+}
+
+/// Sends it; prints nothing.
+pub fn quiet(call: &mut Call<'_>) -> Outcome {
+    let request = request(call)?;
+    call.daemon.connect()?.ask(&request)?;
     Ok(0)
 }
 
@@ -45,4 +50,25 @@ pub fn named(call: &mut Call<'_>) -> Outcome {
     let name = call.operands().first().map(|name| name.to_string_lossy().into_owned());
     call.console.say(&name.unwrap_or_default())?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::scripted::Script;
+
+    #[test]
+    fn operands_and_flags_go_out_as_they_stand() {
+        let ran = Script::of(&[("image tag a b:1", "OK name=b:1\n")]).run(&["tag", "a", "b:1"]);
+        assert_eq!((ran.status, ran.out.as_str()), (0, ""));
+        let ran = Script::of(&[("image prune all=yes unused=24h", "ROW name=x size=3\nOK count=1\n")])
+            .run(&["image", "prune", "-a", "--unused", "24h"]);
+        assert_eq!(ran.out, "NAME   SIZE\nx      3\ncount: 1\n");
+        let ran = Script::of(&[("network create n internal=yes", "OK name=n subnet=10.1.0.0/24\n")]).run(&[
+            "network",
+            "create",
+            "--internal",
+            "n",
+        ]);
+        assert_eq!(ran.out, "n\n");
+    }
 }

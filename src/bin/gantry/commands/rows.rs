@@ -25,14 +25,28 @@ pub fn write_json(call: &mut Call<'_>, rows: &[Row]) -> Result<(), Failure> {
     rows.iter().try_for_each(|row| call.console.say(&row.json()))
 }
 
-/// Shows the rows as they are.
+/// Shows the rows as a table.
 pub fn rows(call: &mut Call<'_>) -> Outcome {
+    show(call, |_| true)
+}
+
+/// Shows what is one thing's properties, in one row or several: downwards, unless the rows are alike.
+pub fn record(call: &mut Call<'_>) -> Outcome {
+    show(call, |rows| rows.len() > 1 && rows.windows(2).all(|pair| matches!(pair, [a, b] if is_alike(a, b))))
+}
+
+fn is_alike(a: &Row, b: &Row) -> bool {
+    a.pairs().map(|(key, _)| key).eq(b.pairs().map(|(key, _)| key))
+}
+
+fn show(call: &mut Call<'_>, is_table: fn(&[Row]) -> bool) -> Outcome {
     let (format, quiet) = (call.format()?, call.has("quiet")?);
     let rows = collect(&mut call.daemon.connect()?, &once::request(call)?)?;
     match format {
         _ if quiet => rows.iter().try_for_each(|row| call.console.say(row.get("name")))?,
         Format::Json => write_json(call, &rows)?,
-        Format::Table => table::write_rows(&mut *call.console.out, &rows)?,
+        Format::Table if is_table(&rows) => table::write_rows(&mut *call.console.out, &rows)?,
+        Format::Table => rows.iter().try_for_each(|row| table::write_record(&mut *call.console.out, row))?,
     }
     Ok(0)
 }

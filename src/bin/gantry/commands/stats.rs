@@ -30,7 +30,10 @@ pub fn stats(call: &mut Call<'_>) -> Outcome {
             if is_last { shown.draw_live(console) } else { Ok(()) }
         })?;
     }
-    shown.write(console)?;
+    // What is live has been drawn already.
+    if !shown.is_live {
+        shown.write(console)?;
+    }
     Ok(0)
 }
 
