@@ -94,6 +94,18 @@ impl Connection {
         }
     }
 
+    /// The two ways of a connection that is no longer one of lines.
+    pub fn into_streams(self) -> Result<(BufReader<UnixStream>, UnixStream), Failure> {
+        let writer = self.writer()?;
+        Ok((self.reader, writer))
+    }
+
+    /// Another handle to write on.
+    pub fn writer(&self) -> Result<UnixStream, Failure> {
+        let writer = self.reader.get_ref().try_clone();
+        writer.map_err(|error| Failure::Io("cannot share the connection".to_owned(), error))
+    }
+
     /// Sends `request` where only its final line counts.
     pub fn ask(&mut self, request: &Request) -> Result<Parsed, Failure> {
         self.exchange(request, |_, _| Ok(()))

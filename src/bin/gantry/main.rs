@@ -20,6 +20,7 @@ mod environment;
 mod failure;
 mod flag;
 mod human;
+mod input;
 mod listing_flags;
 mod progress;
 mod registry;
@@ -28,6 +29,7 @@ mod row;
 mod signals;
 mod streams;
 mod table;
+mod terminal;
 mod value;
 
 use std::ffi::OsString;

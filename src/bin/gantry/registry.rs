@@ -3,7 +3,7 @@
 use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
-    check, each, events, exec, image, images, inspect, logs, once, ps, raw, rows, run, stats, version,
+    check, copy, each, events, exec, image, images, inspect, logs, once, ps, raw, rows, run, stats, version,
 };
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
@@ -76,6 +76,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("stats", Any("NAME"), stats::stats, "Show what containers use").flags(flags::STATS),
     entry("top", ONE_NAME, rows::rows, "List the processes of a container").flags(flags::LISTING),
     entry("diff", ONE_NAME, rows::rows, "List what a container changed in its files").flags(flags::LISTING),
+    entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH"),
     entry("commit", Exactly(&["NAME", "REF"]), once::forward, "Make an image of a container"),
     entry("pull", Exactly(&["REF"]), image::pull, "Pull an image from its registry")
         .verb("image pull")

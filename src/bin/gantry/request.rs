@@ -59,6 +59,11 @@ impl Request {
         self
     }
 
+    /// The line with a tag, LF included.
+    pub fn tagged_line(&self, tag: &str) -> Vec<u8> {
+        [b"@", tag.as_bytes(), b" ", &self.line()].concat()
+    }
+
     /// The line, LF included.
     pub fn line(&self) -> Vec<u8> {
         [self.words.as_slice(), &self.argv, b"\n"].concat()

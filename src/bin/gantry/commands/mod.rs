@@ -1,6 +1,7 @@
 //! What the commands do, one file for each kind of them. Which there are stands in the registry.
 
 pub mod check;
+pub mod copy;
 pub mod each;
 pub mod events;
 pub mod exec;

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::attached;
+use crate::attached::{self, Output};
 use crate::command::{Call, Outcome};
 use crate::failure::Failure;
 use crate::progress::{Progress, Show};
@@ -16,10 +16,11 @@ pub fn run(call: &mut Call<'_>) -> Outcome {
         return make(call, &request);
     }
     let name = call.value("name").map(|name| name.to_string_lossy().into_owned());
-    let passes_signals = call.is_on("sig-proxy", true)?;
+    // On a terminal, keys are bytes for the process and not signals for the client.
+    let passes_signals = call.is_on("sig-proxy", true)? && !call.has("tty")?;
     let proxy = passes_signals.then(|| Proxy::start(call.daemon, name)).transpose()?;
-    let progress = progress(call)?;
-    attached::follow(call, &request.option("attach", b"yes"), progress, proxy.as_ref())
+    let output = Output::new(progress(call)?, proxy.as_ref());
+    attached::follow(call, &request.option("attach", b"yes"), output)
 }
 
 /// Creates a container.
