@@ -24,10 +24,7 @@ pub fn follow(call: &mut Call<'_>, request: &Request, mut output: Output<'_>, ta
     if takes_input && !stdin().is_terminal() {
         return Err(Failure::Usage("-it needs a terminal on standard input; leave out -t for a pipe".to_owned()));
     }
-    let request = size()
-        .into_iter()
-        .flatten()
-        .fold(request.clone(), |request, (key, value)| request.option(key, value.to_string().as_bytes()));
+    let request = with_size(request.clone());
     let mut connection = call.daemon.connect()?;
     let done = connection.exchange(&request, |line, is_last| output.take(line, is_last, call.console))?;
     drop(output);
@@ -59,10 +56,15 @@ fn serve(
     show(reader, call.console)
 }
 
-/// The size of the terminal that the client has, as options.
-fn size() -> Option<[(&'static str, u16); 2]> {
-    let size = tcgetwinsize(stdin()).ok()?;
-    (size.ws_row > 0 && size.ws_col > 0).then_some([("rows", size.ws_row), ("cols", size.ws_col)])
+/// Adds the size of the client's terminal, where it has one.
+fn with_size(request: Request) -> Request {
+    match tcgetwinsize(stdin()) {
+        Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {
+            let (rows, cols) = (size.ws_row.to_string(), size.ws_col.to_string());
+            request.option("rows", rows.as_bytes()).option("cols", cols.as_bytes())
+        }
+        _ => request,
+    }
 }
 
 /// The client's terminal passing on every key, until it is left.
@@ -163,10 +165,7 @@ fn watch_signals(daemon: &Daemon, id: &str, raw: &Arc<RawMode>) -> Result<(), Fa
 }
 
 fn resize(daemon: &Daemon, id: &str) -> Result<(), Failure> {
-    let Some([rows, cols]) = size() else { return Ok(()) };
-    let request = Request::new("resize").positional(id.as_bytes())?;
-    let request =
-        [rows, cols].iter().fold(request, |request, (key, value)| request.option(key, value.to_string().as_bytes()));
+    let request = with_size(Request::new("resize").positional(id.as_bytes())?);
     daemon.connect()?.ask(&request).map(|_| ())
 }
 
