@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// Sends the words, joined by blanks and otherwise as they were typed; 1 where the answer is `ERR`.
 pub fn raw(call: &mut Call<'_>) -> Outcome {
     let operands = call.operands();
+    if operands.is_empty() {
+        return Err(Failure::Usage("name a verb; gantry raw help lists them".to_owned()));
+    }
     let line = operands.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().join(&b' ');
     if line.contains(&b'\n') {
         return Err(Failure::Usage("one line at a time".to_owned()));
@@ -48,5 +51,6 @@ mod tests {
         let ran = Script::of(&[("x 'a b'", "ERR unknown-verb x\n")]).run(&["raw", "x 'a b'"]);
         assert_eq!((ran.status, ran.out.as_str()), (1, "ERR unknown-verb x\n"));
         assert_eq!(Script::of(&[]).run(&["raw", "# nothing"]).status, 0);
+        assert_eq!(Script::of(&[]).run(&["raw"]).status, 1);
     }
 }
