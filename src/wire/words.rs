@@ -95,7 +95,9 @@ impl Cursor<'_> {
             Some(b'x') => self.hex_byte()?,
             Some(b'u') => return self.code_point(word),
             _ => {
-                return Err(Refusal::bad_request("within \"…\" the escapes are \\\\ \\\" \\n \\r \\t \\e \\xHH \\u{…}"));
+                return Err(Refusal::bad_request(
+                    "within \"…\" the escapes are \\\\ \\\" \\n \\r \\t \\e \\xHH \\u{…}",
+                ));
             }
         };
         word.push(byte);

@@ -1,2 +1,19 @@
-//! x
-fn main() {}
+//! The suite: one integration binary. Everything here runs against the real daemon, the real tools and the real kernel,
+//! each test with a daemon, directories, a bridge and a subnet of its own, and ends with a look for what leaked.
+#![allow(clippy::disallowed_methods, reason = "tests start the daemon, the client and the host's tools themselves")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, and the line tells which")]
+
+// What tests are made of.
+mod conn; // a client's connection, and replies as it reads them
+mod harness; // the daemon under test, from start to the look for leaks
+mod host; // what a daemon can leave behind on the host
+mod place; // directories, a bridge and a subnet that no other test has
+mod shell; // commands of the host, with a deadline
+mod transcript; // the transcripts of protocol.md: read, and matched
+
+// The wire.
+mod protocol; // every transcript of protocol.md, played as it stands
+mod words; // the vectors of words.tsv
+
+// The house.
+mod tidy; // the layer rule, and what every file must have
