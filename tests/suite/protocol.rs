@@ -1,7 +1,5 @@
 //! Plays every transcript of protocol.md as it stands, against a daemon like the one its reader has.
 
-use std::time::Duration;
-
 use super::conn::Conn;
 use super::harness::{Daemon, Setup};
 use super::shell;
@@ -26,14 +24,12 @@ fn every_transcript_of_the_manual_plays() {
     daemon.ok("image import /srv/busybox busybox");
     let mut wrong = Vec::new();
     for transcript in &transcripts {
-        if let Err(why) = play(transcript, &daemon) {
-            wrong.push(format!("protocol.md:{why}"));
-        }
-        if !shell::waits(Duration::ZERO, || Conn::open(&daemon.place().socket()).is_ok()) {
-            // A transcript of `shutdown` ends the daemon; the next reader starts it again.
+        let played = play(transcript, &daemon);
+        if played.is_ok() && transcript.ends_the_daemon() {
             daemon.wait();
             daemon.restart();
         }
+        wrong.extend(played.err().map(|why| format!("protocol.md:{why}")));
         prepare(&daemon);
     }
     assert!(wrong.is_empty(), "{} of {} transcripts differ:\n{}", wrong.len(), transcripts.len(), wrong.join("\n"));

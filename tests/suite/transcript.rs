@@ -15,6 +15,13 @@ pub struct Transcript {
     pub steps: Vec<(usize, Step)>,
 }
 
+impl Transcript {
+    /// Whether no daemon is there at its end.
+    pub fn ends_the_daemon(&self) -> bool {
+        self.steps.iter().any(|(_, step)| matches!(step, Step::Send(line) if line.starts_with("shutdown")))
+    }
+}
+
 /// One line of a transcript.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
