@@ -66,7 +66,7 @@ impl Setup {
         words.push(shell::binary("gantryd").into());
         words.extend(self.arguments(place).into_iter().map(Into::into));
         if self.apart {
-            let enter = "ip link set lo up; mount -t tmpfs none /srv; mkdir /srv/busybox; mount --bind \"$0\" /srv/busybox; exec \"$@\"";
+            let enter = "ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward; mount -t tmpfs none /srv; mkdir /srv/busybox; mount --bind \"$0\" /srv/busybox; exec \"$@\"";
             let unshare = ["unshare", "--net", "--mount", "sh", "-euc", enter].map(Into::into);
             words.splice(0..0, unshare.into_iter().chain([shell::busybox_rootfs().into()]));
         }

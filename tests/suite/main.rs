@@ -7,13 +7,25 @@
 mod conn; // a client's connection, and replies as it reads them
 mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
+mod peer; // another host: a network namespace beside this one
 mod place; // directories, a bridge and a subnet that no other test has
 mod shell; // commands of the host, with a deadline
 mod transcript; // the transcripts of protocol.md: read, and matched
 
 // The wire.
+mod closing; // half-close, full close, quit
 mod protocol; // every transcript of protocol.md, played as it stands
+mod refusals; // bad input: its code, its line, and nothing left behind
+mod tags; // tags, cancel, and the bounds of a connection
 mod words; // the vectors of words.tsv
 
+// The engine.
+mod crowd; // thirty at once
+mod ending; // TERM and KILL of the daemon; daemons beside each other
+mod engine; // the main job, and every way of asking agrees
+mod ports; // published ports, from this host and another
+
 // The house.
+mod examples; // the clients of examples/
+mod readme; // README.md tells the truth
 mod tidy; // the layer rule, and what every file must have
