@@ -1,6 +1,6 @@
 //! A client's connection: lines out, replies in.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -17,7 +17,6 @@ pub struct Conn {
 }
 
 /// A reply: its data lines without PROGRESS, and its final line.
-#[derive(Debug)]
 pub struct Reply {
     /// `ROW`, `LOG`, `EVENT`, `JSON` and `TEXT` lines.
     pub lines: Vec<Parsed>,
@@ -36,10 +35,13 @@ impl Conn {
         Ok(Self { reader: BufReader::new(stream) })
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes as they are. That the server has closed shows in the next read.
     #[track_caller]
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.reader.get_mut().write_all(bytes).expect("the daemon takes what is sent");
+        match self.reader.get_mut().write_all(bytes) {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => panic!("the daemon takes what is sent: {e}"),
+            _ => {}
+        }
     }
 
     /// Writes one line.
@@ -52,9 +54,11 @@ impl Conn {
     #[track_caller]
     pub fn line(&mut self) -> Option<Vec<u8>> {
         let mut line = Vec::new();
-        self.reader.read_until(b'\n', &mut line).expect("the daemon goes on answering");
-        if line.is_empty() {
-            return None;
+        match self.reader.read_until(b'\n', &mut line) {
+            // The server closed before it had read everything: its end all the same.
+            Err(e) if e.kind() != ErrorKind::ConnectionReset => panic!("the daemon goes on answering: {e}"),
+            _ if line.is_empty() => return None,
+            _ => {}
         }
         assert_eq!(line.pop(), Some(b'\n'), "the server closed within a line: {}", String::from_utf8_lossy(&line));
         Some(line)
@@ -150,5 +154,15 @@ impl Reply {
     pub fn json(&self) -> serde_json::Value {
         assert_eq!(self.lines.len(), 1, "{self:?}");
         serde_json::from_slice(&self.lines[0].rest).expect("JSON")
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    /// As the wire had it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in self.lines.iter().chain([&self.end]) {
+            writeln!(f, "< {} {}", line.head, line.text())?;
+        }
+        Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod transcript; // the transcripts of protocol.md: read, and matched
 
 // The wire.
 mod closing; // half-close, full close, quit
+// mod manual; // the manual and the code say the same: waits for gantry::verbs
 mod protocol; // every transcript of protocol.md, played as it stands
 mod refusals; // bad input: its code, its line, and nothing left behind
 mod tags; // tags, cancel, and the bounds of a connection
@@ -24,6 +25,7 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod ports; // published ports, from this host and another
+// mod pulls; // images from a real registry: waits for registry.rs
 
 // The house.
 mod examples; // the clients of examples/
