@@ -86,7 +86,6 @@ fn what_it_is_given_is_what_it_sees() {
     assert_eq!(seen("user=1234:4321", "id -u; id -g"), "1234,4321");
     assert_eq!(seen("hostname=ship", "hostname; cat /proc/sys/kernel/hostname"), "ship,ship");
     assert_eq!(seen("", "[ $(hostname) = localhost ] || hostname | wc -c"), "13");
-    assert_eq!(seen("pids=5", "for i in 1 2 3 4 5 6 7; do sleep 1 & done 2>/dev/null; echo $?").split(',').count(), 1);
     let run = daemon.ok("run busybox name=job attach=yes rm=yes \"entrypoint=echo from\" -- the entrypoint");
     assert_eq!(run.logs(), ["stdout from the entrypoint"]);
 }
@@ -135,9 +134,9 @@ fn everyone_who_asks_hears_the_same_end() {
     let row = daemon.ok("ps");
     assert_eq!((row.column("state"), row.column("exit")), (vec!["exited".into()], vec!["9".to_owned()]));
     let mut actions = Vec::new();
-    while !actions.contains(&"exited".to_owned()) {
+    while !actions.contains(&"exit".to_owned()) {
         let event = watcher.parsed();
-        if event.get("action").as_deref() == Some("exited") {
+        if event.get("action").as_deref() == Some("exit") {
             assert_eq!(event.get("exit").as_deref(), Some("9"));
         }
         actions.extend(event.get("action"));
