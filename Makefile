@@ -1,0 +1,30 @@
+# gantry. Two commands matter: `make demo` sets up and shows the main job, `make test` sets up and runs every test.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+# dev, or release: `make run PROFILE=release`.
+PROFILE ?= dev
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo run test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install what is missing of the tools that gantry and its tests stand on
+	@packaging/setup.sh
+
+build: setup ## build the daemon and the client
+	$(CARGO) build --locked --profile $(PROFILE) --bins
+
+demo: build ## the main job, shown: image, container, published port, page, stop, nothing left
+	@PATH="$(abspath $(BIN)):$$PATH" tests/demo.sh
+
+run: build ## the daemon in the foreground, with its default paths
+	$(BIN)/gantryd
+
+test: setup ## formatting, lints with warnings denied, every test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked

@@ -1,0 +1,99 @@
+//! Half-close, full close and `quit`, by the tools that people type with.
+
+use std::time::Duration;
+
+use super::harness::Daemon;
+use super::shell;
+
+#[test]
+fn socat_hears_everything_after_its_half_close() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    // Two seconds of work in which the container says nothing: socat gives up after half a second of silence.
+    let script = "printf 'ping\\nrun busybox name=nap attach=yes rm=yes -- sh -c \"sleep 2; echo late\"\\nps\\n' | socat - UNIX-CONNECT:$GANTRY_SOCKET";
+    let said = daemon.sh(script).succeeds();
+    let lines: Vec<_> = said.lines().filter(|line| !line.starts_with("PROGRESS")).collect();
+    assert_eq!(lines[0], "OK pong");
+    assert_eq!(lines[1], "LOG stdout late");
+    assert!(lines[2].starts_with("OK name=nap:latest"), "{said}");
+    assert_eq!(lines[3], "OK count=0");
+    assert!(said.lines().any(|line| line.starts_with("PROGRESS")), "{said}");
+}
+
+#[test]
+fn a_half_closed_client_hears_that_work_goes_on() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=nap rm=yes -- sleep 1");
+    let mut conn = daemon.conn();
+    conn.send("wait nap");
+    conn.half_close();
+    let reply = conn.reply();
+    assert!(reply.progress > 0 && reply.get("exit") == "0", "{reply:?}");
+    assert!(conn.rest().is_empty(), "the server closes when the last reply is out");
+}
+
+#[test]
+fn nc_hears_everything_after_its_half_close() {
+    let daemon = Daemon::start();
+    let said = daemon.sh("printf 'ping\\nversion' | nc -N -U $GANTRY_SOCKET").succeeds();
+    assert!(said.starts_with("OK pong\n"), "{said}");
+    let said = daemon.sh("printf 'ping\\nquit\\nversion\\n' | nc -U $GANTRY_SOCKET").succeeds();
+    assert_eq!(said, "OK pong\nOK\n", "behind quit nothing is done");
+}
+
+#[test]
+fn endless_streams_go_on_after_a_half_close() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut watcher = daemon.conn();
+    watcher.send("events type=container");
+    watcher.half_close();
+    assert_eq!(watcher.parsed().get("type").as_deref(), Some("subscribed"));
+    daemon.ok("create busybox name=x -- true");
+    let event = std::iter::repeat_with(|| watcher.parsed()).find(|line| line.head == "EVENT").unwrap();
+    assert_eq!(event.get("name").as_deref(), Some("x:latest"));
+    daemon.ok("rm x");
+}
+
+#[test]
+fn a_client_that_leaves_ends_its_waiting_but_not_its_work() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("create busybox name=job -- sh -c 'exit 3'");
+    let mut leaver = daemon.conn();
+    leaver.send("start job");
+    drop(leaver);
+    // The start may be begun or not when the close is seen; if it is, it is finished.
+    let state = || daemon.ok("ps").column("state").remove(0);
+    shell::until(Duration::from_secs(60), "the container settles", || matches!(state().as_str(), "created" | "exited"));
+    for _ in 0..50 {
+        let mut leaver = daemon.conn();
+        leaver.send("wait job");
+    }
+    daemon.ok("rm job");
+}
+
+#[test]
+fn a_run_whose_client_leaves_goes_on() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut leaver = daemon.conn();
+    leaver.send("run busybox name=job attach=yes -- sh -c 'echo started; sleep 0.5; exit 6'");
+    assert_eq!(leaver.parsed().text(), "stdout started");
+    drop(leaver);
+    assert_eq!(daemon.ok("wait job").get("exit"), "6");
+    daemon.ok("rm job");
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut deaf = daemon.conn();
+    deaf.send("run busybox name=loud attach=yes -- sh -c 'yes | head -n 400000; exit 5'");
+    assert_eq!(daemon.ok("run busybox name=other attach=yes rm=yes -- echo hi").logs(), ["stdout hi"]);
+    let reply = deaf.reply();
+    assert_eq!((reply.get("exit"), reply.logs().len()), ("5".into(), 400_000));
+    daemon.ok("rm loud");
+}

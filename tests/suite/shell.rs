@@ -1,0 +1,111 @@
+//! Commands of the host, as a user types them, each with a deadline.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// After how many seconds a command is killed. A bound on a hang, never a measure of speed.
+const DEADLINE: &str = "120";
+
+/// What a command gave.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Its standard output, where it succeeded.
+    #[track_caller]
+    pub fn succeeds(self) -> String {
+        assert!(self.status.success(), "{}\n{}{}", self.status, self.stdout, self.stderr);
+        self.stdout
+    }
+}
+
+/// A command that is killed at its deadline, in the environment of a user who has gantry installed.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let bins = binary("gantry").parent().map(Path::to_owned).unwrap_or_default();
+    command.args(["--foreground", "--kill-after=5", DEADLINE]).arg(program);
+    command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", bins.display())).current_dir(repository());
+    command
+}
+
+/// Runs `command` to its end.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Output {
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Output { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// Runs a script of the shell.
+#[track_caller]
+pub fn sh(script: &str) -> Output {
+    finish(command("bash").args(["-o", "pipefail", "-euc", script]))
+}
+
+/// Where a binary of ours is: cargo says it at run time, so that a suite that was carried to another machine finds it.
+pub fn binary(name: &str) -> PathBuf {
+    let built = match name {
+        "gantryd" => env!("CARGO_BIN_EXE_gantryd"),
+        _ => env!("CARGO_BIN_EXE_gantry"),
+    };
+    std::env::var_os(format!("CARGO_BIN_EXE_{name}")).map_or_else(|| built.into(), PathBuf::from)
+}
+
+/// The repository, or what a suite that was carried to another machine has of it.
+pub fn repository() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
+/// The root file system of the host's busybox, made once and kept.
+pub fn busybox_rootfs() -> &'static Path {
+    static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
+    ROOTFS.get_or_init(|| {
+        let tmp =
+            std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
+        let (made, kept) = (tmp.join(format!("busybox.{}", std::process::id())), tmp.join("busybox"));
+        if !kept.exists() {
+            sh(&format!("examples/busybox-rootfs.sh {}", made.display())).succeeds();
+            // Another process may have been first, and its tree is as good.
+            if std::fs::rename(&made, &kept).is_err() {
+                std::fs::remove_dir_all(&made).unwrap();
+            }
+        }
+        kept
+    })
+}
+
+/// Waits until `done` says so, and fails at the deadline.
+#[track_caller]
+pub fn until(deadline: Duration, what: &str, done: impl FnMut() -> bool) {
+    assert!(waits(deadline, done), "not within {deadline:?}: {what}");
+}
+
+/// Waits until `done` says so, and tells whether it did before the deadline. The only waiting in the suite that is not a
+/// blocking call.
+pub fn waits(deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + deadline;
+    loop {
+        if done() {
+            return true;
+        } else if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_rootfs_runs_its_own_programs() {
+    let rootfs = busybox_rootfs().display();
+    assert_eq!(sh(&format!("chroot {rootfs} /bin/sh -c 'cat /www/index.html | wc -l'")).succeeds().trim(), "1");
+}
