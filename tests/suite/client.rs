@@ -1,24 +1,19 @@
 //! The client against the daemon: what a docker user types, and what they see.
 
-use std::process::Output;
-
 use crate::harness::Daemon;
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use crate::shell::Output;
 
 /// Runs the client, which must succeed, and gives what it printed.
 fn ok(daemon: &Daemon, words: &[&str]) -> String {
     let ended = daemon.client(words);
-    assert!(ended.status.success(), "{words:?}: {:?} {}", ended.status, text(&ended.stderr));
-    text(&ended.stdout)
+    assert!(ended.status.success(), "{words:?}: {:?} {}", ended.status, ended.stderr);
+    ended.stdout
 }
 
 /// Runs the client, which must fail with one line; gives its status and that line.
 fn refused(daemon: &Daemon, words: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = daemon.client(words);
-    let told = text(&stderr);
+    let told = stderr;
     assert!(!status.success() && stdout.is_empty() && told.lines().count() == 1, "{words:?}: {status:?} {told}");
     (status.code(), told)
 }
@@ -29,8 +24,8 @@ fn a_run_gives_back_output_and_status() {
     let image = daemon.import_busybox();
     let ended = daemon.client(&["run", "--rm", &image, "sh", "-c", "printf 'a\\000b'; echo no >&2; exit 3"]);
     assert_eq!(
-        (ended.status.code(), ended.stdout.as_slice(), ended.stderr.as_slice()),
-        (Some(3), &b"a\0b"[..], &b"no\n"[..])
+        (ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(3), "a\0b", "no\n")
     );
     assert_eq!(
         ok(
@@ -97,7 +92,7 @@ fn several_names_are_all_tried() {
         ok(&daemon, &["run", "-d", "--name", name, &image, "sleep", "1000"]);
     }
     let ended = daemon.client(&["stop", "-t", "1", "a", "nobody", "b"]);
-    assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(1), "a\nb\n"));
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), "a\nb\n"));
     assert_eq!(ok(&daemon, &["rm", "-f", "a", "b"]), "a\nb\n");
 }
 
@@ -107,7 +102,7 @@ fn logs_are_what_was_written() {
     let image = daemon.import_busybox();
     ok(&daemon, &["run", "-d", "--name", "w", &image, "sh", "-c", "echo 1; echo 2; echo e >&2; printf 3"]);
     let ended = daemon.client(&["logs", "-f", "w"]);
-    assert_eq!((text(&ended.stdout).as_str(), text(&ended.stderr).as_str()), ("1\n2\n3", "e\n"));
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("1\n2\n3", "e\n"));
     assert_eq!(ok(&daemon, &["logs", "-n", "1", "w"]), "3");
     ok(&daemon, &["rm", "w"]);
 }
@@ -127,8 +122,8 @@ fn the_daemon_tells_of_itself() {
     let daemon = Daemon::start();
     assert!(ok(&daemon, &["version"]).contains("(protocol 1)"));
     assert_eq!(ok(&daemon, &["raw", "ping"]), "OK pong\n");
-    assert!(text(&daemon.client(&["check"]).stdout).starts_with("CHECK "));
+    assert!(daemon.client(&["check"]).stdout.starts_with("CHECK "));
     let ended = daemon.client(&["raw", "no-such-verb"]);
     assert_eq!(ended.status.code(), Some(1));
-    assert!(text(&ended.stdout).starts_with("ERR unknown-verb "));
+    assert!(ended.stdout.starts_with("ERR unknown-verb "));
 }
