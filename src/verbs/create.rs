@@ -74,7 +74,7 @@ pub const VERB: Verb = Verb {
     form: Form { name: "create", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container",
     access: Access::Change,
-    reply_keys: &[&OK],
+    reply_keys: &[&super::image::PROGRESS, &OK],
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         Ok(Box::pin(async move {

@@ -6,10 +6,11 @@ use std::time::SystemTime;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
-use crate::events::{Event, Kind};
+use crate::events::{DETAILS, Event, Kind};
 use crate::wire::units;
 
-const KEYS: [&str; 10] = ["time", "type", "name", "action", "id", "image", "signal", "exit", "oom", "count"];
+const KEYS: [&str; 4] = ["time", "type", "name", "action"];
+const LOST: [&str; 2] = ["type", "count"];
 
 /// `events [since=] [type=] [name=]` → `EVENT`… without end
 pub const VERB: Verb = Verb {
@@ -26,7 +27,7 @@ pub const VERB: Verb = Verb {
     },
     about: "tell what happens, as it happens",
     access: Access::Open,
-    reply_keys: &[&KEYS],
+    reply_keys: &[&KEYS, &DETAILS, &LOST],
     action: Action::Run(|mut args, call| {
         let since = args.value("since", |text| units::moment(text, SystemTime::now()))?;
         let kind = args.value("type", kind)?;
@@ -65,7 +66,7 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
         match live.recv().await {
             Ok(event) => tell(&event, &filter, &call).await,
             Err(RecvError::Lagged(count)) => {
-                call.line(&Line::event([("type", "lost"), ("count", &count.to_string())])).await
+                call.line(&Line::event(LOST.into_iter().zip(["lost", &count.to_string()]))).await
             }
             Err(RecvError::Closed) => return Err(Refusal::shutting_down("the daemon is on its way out")),
         }
@@ -77,8 +78,8 @@ async fn tell(event: &Arc<Event>, filter: &Filter, call: &Call) {
         return;
     }
     let time = units::rfc3339(event.time);
-    let pairs =
-        [("time", time.as_str()), ("type", event.kind.as_str()), ("name", &event.name), ("action", event.action)];
+    let values = [time.as_str(), event.kind.as_str(), &event.name, event.action];
+    let pairs = KEYS.into_iter().zip(values);
     let details = event.details.iter().map(|(key, value)| (*key, value.as_str()));
-    call.line(&Line::event(pairs.into_iter().chain(details))).await;
+    call.line(&Line::event(pairs.chain(details))).await;
 }

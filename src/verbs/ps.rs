@@ -4,8 +4,10 @@ use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::View;
 use crate::wire::units::rfc3339;
 
-const ROW: [&str; 12] =
-    ["name", "id", "image", "state", "pid", "ip", "ports", "exit", "restarts", "health", "created", "started"];
+const ROW: [&str; 13] = [
+    "name", "id", "image", "state", "pid", "ip", "ports", "exit", "restarts", "health", "created", "started",
+    "finished",
+];
 const OK: [&str; 1] = ["count"];
 const STATES: &[&str] = &["created", "running", "paused", "stopping", "exited"];
 
@@ -88,6 +90,7 @@ fn row(view: &View) -> Line {
             &"",
             &rfc3339(view.created),
             &or_empty(view.started.map(rfc3339)),
+            &or_empty(view.finished.map(rfc3339)),
         ],
     )
 }

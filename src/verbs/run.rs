@@ -9,6 +9,8 @@ use crate::container::follow::Reader;
 use crate::supervisor::Child;
 
 const OK: [&str; 3] = ["name", "id", "exit"];
+/// Tells an attached client, before the first output, what it may send signals to.
+const STARTED: [&str; 3] = ["stage", "name", "id"];
 
 const OWN: [&Opt; 6] = [
     &Opt::once("attach", "yes|no", "stream what it writes, and end with it"),
@@ -36,7 +38,7 @@ pub const VERB: Verb = Verb {
     form: Form { name: "run", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container and run it",
     access: Access::Change,
-    reply_keys: &[&super::start::OK, &OK],
+    reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &OK],
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         let attach = args.flag("attach")?;
@@ -60,7 +62,8 @@ async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line,
     // Opened before it runs: with rm=yes it may be gone before we look again.
     let reader = Reader::open(&child.places.log())?;
     let (mut view, started) = (child.view.clone(), child.clone());
-    call.finish(start_or_remove(started)).await?;
+    let began = call.finish(start_or_remove(started)).await?;
+    call.line(&Line::progress(&STARTED, &[&"started", &began.name, &began.id])).await;
     Stream { reader, options, view: view.clone() }.follow(&call).await?;
     let ended =
         view.wait_for(|v| v.has_ended()).await.map_err(|_| Refusal::internal("the container's actor is gone"))?.clone();

@@ -23,10 +23,7 @@ fn a_run_gives_back_output_and_status() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
     let ended = daemon.client(&["run", "--rm", &image, "sh", "-c", "printf 'a\\000b'; echo no >&2; exit 3"]);
-    assert_eq!(
-        (ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()),
-        (Some(3), "a\0b", "no\n")
-    );
+    assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(3), "a\0b", "no\n"));
     assert_eq!(
         ok(
             &daemon,

@@ -21,7 +21,8 @@ pub const PULL_AUTHFILE: Opt =
 /// Which of a multi-platform image's images is meant.
 pub const PULL_PLATFORM: Opt = Opt::once("platform", "OS/ARCH[/VARIANT]", "in place of this host's");
 
-const PROGRESS: [&str; 3] = ["stage", "done", "total"];
+/// What a pull tells while it goes on.
+pub const PROGRESS: [&str; 3] = ["stage", "done", "total"];
 /// How many reports of a pull may wait; more are dropped, as each outdates the last.
 const REPORTS: usize = 4;
 
