@@ -17,6 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::digest::Digest;
 use crate::id::ImageRef;
@@ -30,6 +31,16 @@ const DOCUMENT_MAX: u64 = 8 << 20;
 pub struct Disk {
     root: PathBuf,
     serial: AtomicU64,
+}
+
+/// A name's file. Its time of modification is when the image was last in use under that name.
+pub struct NameFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// When it was last used.
+    pub used: SystemTime,
 }
 
 /// What the images in the store need; all else is refuse.
@@ -96,7 +107,7 @@ impl Disk {
     }
 
     /// Takes a path out of the store in one step, and deletes it when there is time. A tool that was killed and is not
-    /// dead yet finds nothing under the old name any more.
+    /// dead yet finds nothing under the old name any more. One rename: may be called on the daemon's thread.
     pub fn discard(&self, path: &Path) -> std::io::Result<()> {
         let trash = self.fresh("trash");
         std::fs::rename(path, &trash)?;
@@ -113,12 +124,13 @@ impl Disk {
     }
 
     /// The names' files, as they stand.
-    pub fn names(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, Refusal> {
+    pub fn names(&self) -> Result<Vec<NameFile>, Refusal> {
         let dir = self.root.join("names");
         let mut names = Vec::new();
         for path in list(&dir)? {
             let bytes = read_document(&path)?;
-            names.push((path, bytes));
+            let used = path.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            names.push(NameFile { path, bytes, used });
         }
         Ok(names)
     }
@@ -139,6 +151,16 @@ impl Disk {
         })
     }
 
+    /// Notes that a name was in use until now.
+    pub fn touch_name(&self, name: &ImageRef) {
+        let touched = std::fs::File::open(self.name_file(name)).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(e) = touched
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            log::warn!("{name}: {e}");
+        }
+    }
+
     /// Takes a name's file away; one that is not there is no error.
     pub fn remove_name(&self, name: &ImageRef) -> Result<(), Refusal> {
         let path = self.name_file(name);
@@ -155,7 +177,7 @@ impl Disk {
             if !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
                 swept.bytes += path.metadata().map_or(0, |file| file.len());
-                self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
@@ -185,6 +207,11 @@ pub struct Staging {
 }
 
 impl Staging {
+    /// It.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -1,7 +1,8 @@
 //! An image as others hold it, and what is written down of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -15,7 +16,7 @@ use crate::refusal::Refusal;
 
 /// An image as a container uses it, under one of its names. Holding it keeps it: while an `Arc<Image>` lives outside
 /// the store, the image is in use, and its tree stays even where its name is given to another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Image {
     /// The full reference it is kept under.
     pub name: ImageRef,
@@ -36,7 +37,22 @@ pub struct Image {
     /// Its layers, lowest first.
     pub(super) layers: Vec<Digest>,
     config_blob: Digest,
-    let_go: Arc<Notify>,
+    let_go: Arc<LetGo>,
+}
+
+/// Which images were let go of by the last who held them, for the store to hear.
+#[derive(Debug, Default)]
+pub(super) struct LetGo {
+    names: Mutex<BTreeSet<ImageRef>>,
+    notify: Notify,
+}
+
+impl LetGo {
+    /// Those of late; waits until there are any.
+    pub(super) async fn next(&self) -> BTreeSet<ImageRef> {
+        self.notify.notified().await;
+        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// What a name's file says. All else is read from the blobs.
@@ -57,7 +73,7 @@ pub struct Record {
 
 impl Image {
     /// Reads what the blobs say of the image that `record` names. Not for the daemon's thread.
-    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<Notify>) -> Result<Self, Refusal> {
+    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<LetGo>) -> Result<Self, Refusal> {
         let name = record.name.parse()?;
         let manifest::Document::Image(manifest) =
             manifest::Document::read(&read_document(&disk.blob(&record.manifest))?)?
@@ -83,6 +99,11 @@ impl Image {
         })
     }
 
+    /// The document of how it wants to be run, as its maker wrote it.
+    pub(super) fn config_blob(&self) -> &Digest {
+        self.record.docker_config.as_ref().unwrap_or(&self.config_blob)
+    }
+
     /// Every blob it needs.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &Digest> {
         [&self.record.manifest, &self.config_blob].into_iter().chain(&self.record.docker_config).chain(&self.layers)
@@ -97,6 +118,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        self.let_go.notify_one();
+        self.let_go.names.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name.clone());
+        self.let_go.notify.notify_one();
     }
 }

@@ -79,6 +79,12 @@ impl Call {
         self
     }
 
+    /// One variable more of its environment.
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
     /// How long it may take.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

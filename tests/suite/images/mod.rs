@@ -5,6 +5,8 @@
     reason = "a test starts programs of its own, and fails by panic"
 )]
 
+mod manage;
+
 use std::future::Future;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
