@@ -71,7 +71,9 @@ impl Disk {
             let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
             made.map_err(|e| Refusal::io(dir.display(), &e))?;
         }
-        Ok(Self { root, serial: AtomicU64::new(0) })
+        // Not from 0: what a dead run left in tmp/ is still being deleted when the first work begins.
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        Ok(Self { root, serial: AtomicU64::new(start) })
     }
 
     /// The store's own directory.
@@ -135,14 +137,15 @@ impl Disk {
         Ok(names)
     }
 
-    /// Writes a name's file: whole or not at all.
-    pub fn put_name(&self, name: &ImageRef, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Writes a name's file: whole or not at all; and not before it is on the disk, where it is to be `durable`.
+    pub fn put_name(&self, name: &ImageRef, bytes: &[u8], durable: bool) -> Result<(), Refusal> {
         let (aside, path) = (self.fresh("name"), self.name_file(name));
         let write = || {
             let mut file = std::fs::File::create_new(&aside)?;
             file.write_all(bytes)?;
-            // Without it, a machine that loses power may keep the name and lose what it says.
-            file.sync_all()?;
+            if durable {
+                file.sync_all()?;
+            }
             std::fs::rename(&aside, &path)
         };
         write().map_err(|e| {
@@ -189,11 +192,11 @@ impl Disk {
         Ok(swept)
     }
 
-    /// Empties `tmp/`; says how many pieces of work lay there. Only before any work is begun.
+    /// Has `tmp/` emptied, beside; says how many pieces of work lay there. Only before any work is begun.
     pub fn sweep_work(&self) -> Result<usize, Refusal> {
         let left = list(&self.root.join("tmp"))?;
         for path in &left {
-            remove(path).map_err(|e| Refusal::io(path.display(), &e))?;
+            self.discard(path).map_err(|e| Refusal::io(path.display(), &e))?;
         }
         Ok(left.len())
     }

@@ -1,16 +1,15 @@
 //! An image as others hold it, and what is written down of it.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use super::config::{Document, ImageConfig};
 use super::digest::Digest;
 use super::disk::{Disk, Keep, read_document};
 use super::manifest::{self, Platform};
+use super::pending::Pending;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 
@@ -37,22 +36,8 @@ pub struct Image {
     /// Its layers, lowest first.
     pub(super) layers: Vec<Digest>,
     config_blob: Digest,
-    let_go: Arc<LetGo>,
-}
-
-/// Which images were let go of by the last who held them, for the store to hear.
-#[derive(Debug, Default)]
-pub(super) struct LetGo {
-    names: Mutex<BTreeSet<ImageRef>>,
-    notify: Notify,
-}
-
-impl LetGo {
-    /// Those of late; waits until there are any.
-    pub(super) async fn next(&self) -> BTreeSet<ImageRef> {
-        self.notify.notified().await;
-        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+    /// Told when the last who held it lets go of it.
+    let_go: Arc<Pending>,
 }
 
 /// What a name's file says. All else is read from the blobs.
@@ -73,7 +58,7 @@ pub struct Record {
 
 impl Image {
     /// Reads what the blobs say of the image that `record` names. Not for the daemon's thread.
-    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<LetGo>) -> Result<Self, Refusal> {
+    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<Pending>) -> Result<Self, Refusal> {
         let name = record.name.parse()?;
         let manifest::Document::Image(manifest) =
             manifest::Document::read(&read_document(&disk.blob(&record.manifest))?)?
@@ -118,7 +103,6 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        self.let_go.names.lock().unwrap_or_else(PoisonError::into_inner).insert(self.name.clone());
-        self.let_go.notify.notify_one();
+        self.let_go.tell(&self.name);
     }
 }

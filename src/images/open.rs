@@ -4,23 +4,27 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::disk::{Disk, NameFile, beside};
-use super::image::{Image, Record};
+use super::image::Image;
 use super::index::Index;
+use super::settle;
 use super::shared::Shared;
 use crate::refusal::Refusal;
 
 /// Fills the index from the disk and takes away what a dead run left half done.
 pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {
     let (disk, let_go) = (shared.disk.clone(), shared.let_go.clone());
-    let index = beside(move || {
+    let (index, unsettled) = beside(move || {
+        let mut unsettled = Vec::new();
         let work = disk.sweep_work()?;
         let mut index = Index::default();
         for NameFile { path, bytes, used } in disk.names()? {
-            match serde_json::from_slice::<Record>(&bytes)
-                .map_err(Refusal::internal)
-                .and_then(|record| Image::load(&disk, record, let_go.clone()))
-            {
-                Ok(image) => index.put(image, used),
+            let loaded = settle::read(&bytes)
+                .and_then(|(record, settled)| Ok((Image::load(&disk, record, let_go.clone())?, settled)));
+            match loaded {
+                Ok((image, settled)) => {
+                    unsettled.extend((!settled).then(|| image.name.clone()));
+                    index.put(image, used);
+                }
                 Err(refusal) => forget(&disk, &path, &refusal),
             }
         }
@@ -33,10 +37,11 @@ pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {
                 swept.trees
             );
         }
-        Ok(index)
+        Ok((index, unsettled))
     })
     .await?;
     shared.index.replace(index);
+    unsettled.iter().for_each(|name| shared.arrivals.tell(name));
     Ok(())
 }
 

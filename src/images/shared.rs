@@ -6,14 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::digest::Digest;
 use super::disk::{Disk, Staging, Swept, beside};
 use super::flight::{Key, Reporter};
-use super::image::{Image, LetGo, Record};
+use super::image::{Image, Record};
 use super::index::{Entry, Index, unknown};
 use super::layout::Layout;
+use super::pending::Pending;
+use super::settle;
 use super::unpack::ROOTFS;
 use crate::events::{Bus, Kind};
 use crate::id::ImageRef;
@@ -34,7 +36,9 @@ pub struct Shared {
     /// The pulls on their way.
     pub flights: RefCell<HashMap<Key, Reporter>>,
     /// Told when the last who held an image lets go of it.
-    pub let_go: Arc<LetGo>,
+    pub let_go: Arc<Pending>,
+    /// Told of names that are not known to be on the disk yet.
+    pub arrivals: Pending,
     bus: Bus,
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
@@ -70,6 +74,7 @@ impl Shared {
             index: RefCell::default(),
             flights: RefCell::default(),
             let_go: Arc::default(),
+            arrivals: Pending::default(),
             bus,
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
@@ -79,6 +84,11 @@ impl Shared {
     /// A turn at heavy work; first come, first served.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
         self.turns.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
+    }
+
+    /// Leave to change blobs, trees and names.
+    pub async fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
     }
 
     /// Brings an image in and gives it its name, which is the last step: until then the store is as it was.
@@ -95,6 +105,7 @@ impl Shared {
                     return Err(refusal);
                 }
             }
+            self.arrivals.tell(&name);
             // Whoever had the name before may be refuse now.
             self.sweep().await;
         }
@@ -162,7 +173,7 @@ impl Shared {
     }
 }
 
-fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<LetGo>) -> Result<Image, Refusal> {
+fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Pending>) -> Result<Image, Refusal> {
     if let Some(Staged { staging, layout, blobs }) = &arrival.staged {
         for blob in blobs {
             let to = disk.blob(blob);
@@ -174,7 +185,6 @@ fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<LetGo>) -> Result<Image,
         }
     }
     let image = Image::load(disk, arrival.record.clone(), let_go)?;
-    let record = serde_json::to_vec(&arrival.record).map_err(Refusal::internal)?;
-    disk.put_name(&image.name, &record)?;
+    disk.put_name(&image.name, &settle::unsettled(&arrival.record)?, false)?;
     Ok(image)
 }

@@ -14,6 +14,7 @@ use super::import::{self, ImportConfig};
 use super::index::{Entry, unknown};
 use super::open;
 use super::pull::PullOptions;
+use super::settle;
 use super::shared::Shared;
 use crate::config::Config;
 use crate::events::Bus;
@@ -32,6 +33,8 @@ impl Actor for ImageStore {
     fn started(&mut self, ctx: &mut Self::Context) {
         let shared = self.shared.clone();
         ctx.spawn(async move { shared.follow_letting_go().await }.into_actor(self));
+        let shared = self.shared.clone();
+        ctx.spawn(async move { settle::follow_arrivals(&shared).await }.into_actor(self));
     }
 }
 

@@ -525,3 +525,47 @@ fn two_platforms(dir: &Path) -> PathBuf {
     std::fs::write(layout.join("index.json"), top.to_string()).unwrap();
     layout
 }
+
+#[test]
+fn what_may_have_been_lost_with_the_power_is_given_up() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        drop(pull(&store, &name).await.unwrap());
+        let file = std::fs::read_dir(place.dir.join("root/images/names")).unwrap().next().unwrap().unwrap().path();
+        let record = || std::fs::read_to_string(&file).unwrap();
+        until("it is known to be on the disk", || !record().contains("\"boot\"")).await;
+        let settled = record();
+        drop(store);
+        std::fs::write(&file, settled.replace('}', ",\"boot\":\"another\"}")).unwrap();
+        let store = place.open().await;
+        assert_eq!(place.holds().await, (0, 0, 0));
+        assert!(store.send(List).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn who_may_not_is_denied_and_credentials_are_no_argument() {
+    on_actix(async {
+        let place = Place::with_tool("skopeo", "echo \"$@\" >>$LOG\nexec $REAL \"$@\"\n");
+        // htpasswd of web:pass-w0rd
+        let passwords = place.dir.join("htpasswd");
+        std::fs::write(&passwords, "web:$2b$04$K5c9H1EWXrnCfnP3ObG25unoVfNzeid527FrxUN2.Cbb5ZPTUYkMW\n").unwrap();
+        let auth = format!("auth: {{htpasswd: {{realm: suite, path: {}}}}}\n", passwords.display());
+        let registry = Registry::start_with(&auth);
+        let from = format!("oci:{}:image", crate::registry::busybox_layout().display());
+        let name = registry.push(&from, "httpd:1", &["--dest-creds", "web:pass-w0rd"]);
+        let store = place.open().await;
+        assert_eq!(code(pull(&store, &name).await), Code::Denied);
+        let authfile = place.dir.join("auth.json");
+        let token = "d2ViOnBhc3MtdzByZA==";
+        let auths = serde_json::json!({"auths": {registry.address(): {"auth": token}}});
+        std::fs::write(&authfile, auths.to_string()).unwrap();
+        let options = PullOptions { authfile: Some(authfile), ..plain_http() };
+        let image = ensure(&store, reference(&name), PullPolicy::Missing, options, None).await.unwrap();
+        assert!(image.rootfs.join("bin/busybox").exists());
+        assert!(!place.log().contains("pass-w0rd") && !place.log().contains(token));
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
