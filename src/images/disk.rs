@@ -13,7 +13,7 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,6 +71,8 @@ impl Disk {
             let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
             made.map_err(|e| Refusal::io(dir.display(), &e))?;
         }
+        let closed = std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700));
+        closed.map_err(|e| Refusal::io(root.display(), &e))?;
         // Not from 0: what a dead run left in tmp/ is still being deleted when the first work begins.
         let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
         Ok(Self { root, serial: AtomicU64::new(start) })

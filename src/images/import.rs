@@ -46,11 +46,13 @@ pub async fn import(shared: &Shared, path: PathBuf, name: ImageRef, config: Impo
         Ok((path, kind, staging, layout))
     })
     .await?;
-    pack(shared, &path, kind, &staging, &layout).await?;
-    let layout = beside(move || describe(&layout, &config).map(|()| layout)).await?;
-    let copied = Copied { staging, layout, name, registry: None, docker_config: None, wanted: None };
-    let unpacked = unpack::unpack(shared, copied).await;
-    unpacked.map_err(|refusal| if kind == Kind::Archive { not_a_tar(&path, refusal) } else { refusal })
+    let made = async {
+        pack(shared, &path, kind, &staging, &layout).await?;
+        let layout = beside(move || describe(&layout, &config).map(|()| layout)).await?;
+        let copied = Copied { staging, layout, name, registry: None, docker_config: None, wanted: None };
+        unpack::unpack(shared, copied).await
+    };
+    made.await.map_err(|refusal| if kind == Kind::Archive { not_a_tar(&path, refusal) } else { refusal })
 }
 
 /// What lies at `path`, and its real place.
@@ -119,7 +121,7 @@ fn wishes(config: &ImportConfig) -> Value {
     Value::Object(lists.chain(words).collect())
 }
 
-/// What umoci says of an archive that is none is about its layers; the asker gave a file.
+/// What the tools say of an archive that is none is about layers; the asker gave a file.
 fn not_a_tar(path: &Path, refusal: Refusal) -> Refusal {
     if !umoci::found_damage(&refusal) {
         return refusal;

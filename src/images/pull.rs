@@ -1,6 +1,7 @@
 //! One pull: what the reference means, the blobs that are not here yet, the tree. Everything happens in a directory of
 //! its own in `tmp/`, so that a pull that fails or is given up leaves the store as it was.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::manifest::{Document, Manifest, Platform, choose};
 use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied, must_suit};
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
 
@@ -69,7 +70,7 @@ pub async fn fetch(
 ) -> Result<Arrival, Refusal> {
     let _turn = shared.turn().await?;
     reporter.report("resolve", 0, 0);
-    let pull = Pull { shared, reference, options, reporter, access: options.access() };
+    let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
     let present = shared.index.borrow_mut().find_source(&source.instance);
     if let Some(image) = present {
@@ -79,7 +80,7 @@ pub async fn fetch(
     }
     match pull.attempt(&source, true).await {
         // One of the blobs that were here is not what its name says: none of them is trusted.
-        Err(refusal) if umoci::found_damage(&refusal) => {
+        Err(refusal) if pull.reused.get() && umoci::found_damage(&refusal) => {
             log::warn!("image {reference}: {refusal}; fetching all of it anew");
             pull.attempt(&source, false).await
         }
@@ -93,6 +94,8 @@ struct Pull<'a> {
     options: &'a PullOptions,
     reporter: &'a Reporter,
     access: Access,
+    /// Whether a blob was taken from the store.
+    reused: Cell<bool>,
 }
 
 impl Pull<'_> {
@@ -138,7 +141,8 @@ impl Pull<'_> {
 
     async fn attempt(&self, source: &Source, reuse: bool) -> Result<Arrival, Refusal> {
         let (disk, manifest) = (self.shared.disk.clone(), source.manifest.clone());
-        let (staging, layout) = beside(move || prepare(&disk, &manifest, reuse)).await?;
+        let (staging, layout, reused) = beside(move || prepare(&disk, &manifest, reuse)).await?;
+        self.reused.set(reused);
         self.copy(source, &staging, &layout).await?;
         let docker_config = self.docker_config(source, &layout).await?;
         self.reporter.report("unpack", 0, source.manifest.size());
@@ -186,10 +190,7 @@ impl Pull<'_> {
         }
         let bytes = skopeo::config(&self.shared.tools, &source.at, &self.access).await?;
         if Digest::of(&bytes) != source.manifest.config.digest {
-            return Err(Refusal::new(
-                Code::ToolFailed,
-                "the registry gave another configuration than its manifest says",
-            ));
+            return Err(Refusal::tool_failed("the registry gave another configuration than its manifest says"));
         }
         let layout = layout.clone();
         beside(move || layout.put(&bytes).map(Some)).await
@@ -197,12 +198,13 @@ impl Pull<'_> {
 }
 
 /// A layout to copy into, with those of the image's blobs that are in the store, so that they are not fetched again.
-fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Staging, Layout), Refusal> {
+fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Staging, Layout, bool), Refusal> {
     let staging = disk.stage("pull")?;
     let layout = Layout::create(staging.path("layout"))?;
+    let mut reused = false;
     for blob in manifest.blobs().filter(|_| reuse) {
         // A hard link: whatever is removed from the store meanwhile stays here. Not there is the usual case.
-        let _ = std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest));
+        reused |= std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest)).is_ok();
     }
-    Ok((staging, layout))
+    Ok((staging, layout, reused))
 }

@@ -1,7 +1,7 @@
 //! What the store's actor and its pulls have in common, and the changes they make to it, one at a time.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -62,7 +62,7 @@ pub struct Staged {
     /// The layout in it.
     pub layout: Layout,
     /// The blobs to take from there.
-    pub blobs: Vec<Digest>,
+    pub blobs: BTreeSet<Digest>,
 }
 
 impl Shared {

@@ -1,6 +1,8 @@
 //! From a layout to an image that is ready to get its name: the tree is unpacked once for each image, however many names
 //! it has.
 
+use std::collections::BTreeSet;
+
 use super::config;
 use super::digest::Digest;
 use super::disk::{Staging, beside, read_document};
@@ -49,7 +51,8 @@ pub async fn unpack(shared: &Shared, copied: Copied) -> Result<Arrival, Refusal>
     if twin.is_none() {
         umoci::unpack(&shared.tools, layout.dir(), TAG, &staging.path(ROOTFS)).await?;
     }
-    let blobs = content.blobs().chain(&docker_config).cloned().collect();
+    // An image may have the same layer twice.
+    let blobs: BTreeSet<Digest> = content.blobs().chain(&docker_config).cloned().collect();
     let (digest, source) = registry.unwrap_or_else(|| (content.digest.clone(), content.digest.clone()));
     let record = Record { name: name.to_string(), digest, source, manifest: content.digest, docker_config };
     Ok(Arrival { record, staged: Some(Staged { staging, layout, blobs }), _twin: twin })
