@@ -133,7 +133,9 @@ fn words(line: &str) -> String {
             c => text.push(c),
         }
     }
-    text
+    // So it begins whatever goes wrong with a registry; the name is in order, and its asker knows it.
+    let said = text.strip_prefix("Error parsing image name \"").and_then(|rest| rest.split_once("\": "));
+    said.map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 #[cfg(test)]
@@ -145,7 +147,7 @@ mod tests {
         let line = r#"time="2026-11-21T23:13:00Z" level=fatal msg="Error parsing image name \"docker://127.0.0.1:1/x\": pinging container registry 127.0.0.1:1: Get \"https://127.0.0.1:1/v2/\": http: server gave HTTP response to HTTPS client" x=1"#;
         let refusal = meaning(&words(line));
         assert_eq!(refusal.code(), Code::ToolFailed);
-        assert!(refusal.message().starts_with("skopeo: Error parsing image name \"docker://127.0.0.1:1/x\": pinging"));
+        assert!(refusal.message().starts_with("skopeo: pinging container registry 127.0.0.1:1: Get \"https"));
         assert!(refusal.message().ends_with("add tls-verify=no"));
         assert_eq!(meaning("reading manifest 1 in x: manifest unknown: manifest unknown").code(), Code::NotFound);
         assert_eq!(meaning("writing blob: write /x: no space left on device").code(), Code::NoSpace);
