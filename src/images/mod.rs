@@ -47,6 +47,6 @@ pub use manage::{Inspect, Load, MeasureUsage, Prune, Save, Tag, Verify};
 pub use manifest::Platform;
 pub use prune::Pruned;
 pub use pull::PullOptions;
-pub use store::{ImageStore, Import, List, Listed, PullPolicy, Remove, ask, ensure};
+pub use store::{Close, ImageStore, Import, List, Listed, PullPolicy, Remove, ask, ensure};
 pub use usage::Usage;
 pub use verify::Verified;

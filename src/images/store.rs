@@ -57,6 +57,20 @@ impl ImageStore {
     }
 }
 
+/// Ends the store: pulls on their way are given up, and leave nothing. Without it the store lives as long as the daemon,
+/// whoever knows of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close;
+
+impl Handler<Close> for ImageStore {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
 /// Whether an image is fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PullPolicy {

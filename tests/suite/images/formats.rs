@@ -26,7 +26,7 @@ fn docker_format_keeps_what_oci_has_no_word_for() {
         assert_eq!(image.digest, String::from_utf8(digest.stdout).unwrap().trim(), "as the registry names it");
         assert_eq!(place.holds().await, (1, 1, 4), "manifest, configuration, the one before it, layer");
         drop(image);
-        let reopened = place.open().await;
+        let reopened = place.reopen(store).await;
         assert!(pull(&reopened, &name).await.unwrap().config.healthcheck.is_some());
     });
 }

@@ -31,7 +31,7 @@ fn one_image_has_many_names() {
         assert_eq!(document["config"]["Cmd"][0], "/bin/httpd");
         assert!(Path::new(document["rootfs"].as_str().unwrap()).join("bin/busybox").exists());
 
-        let reopened = place.open().await;
+        let reopened = place.reopen(store).await;
         remove(&reopened, &name).await.unwrap();
         assert_eq!(place.holds().await, (1, 1, 3));
         remove(&reopened, "mine").await.unwrap();

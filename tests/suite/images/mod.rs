@@ -23,7 +23,7 @@ use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::ImageRef;
-use gantry::images::{Image, ImageStore, PullOptions, PullPolicy, Remove, ask, ensure};
+use gantry::images::{Close, Image, ImageStore, PullOptions, PullPolicy, Remove, ask, ensure};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 
@@ -62,6 +62,17 @@ impl Place {
 
     async fn open(&self) -> Addr<ImageStore> {
         ImageStore::start(&self.config(), &self.tools, self.bus.clone()).await.unwrap()
+    }
+
+    /// Ends the store, and opens it again as the next daemon would.
+    async fn reopen(&self, store: Addr<ImageStore>) -> Addr<ImageStore> {
+        let names = self.dir.join("root/images/names");
+        let unsettled = |path: &Path| std::fs::read_to_string(path).is_ok_and(|record| record.contains("\"boot\""));
+        let settled = || std::fs::read_dir(&names).unwrap().all(|entry| !unsettled(&entry.unwrap().path()));
+        until("all names are known to be on the disk", settled).await;
+        store.send(Close).await.unwrap();
+        until("the store is closed", || !store.connected()).await;
+        self.open().await
     }
 
     fn config(&self) -> Config {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gantry::events::Kind;
-use gantry::images::{List, PullOptions, PullPolicy, ensure};
+use gantry::images::{Close, List, PullOptions, PullPolicy, ensure};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ fn what_was_pulled_needs_no_registry_any_more() {
         assert!(Arc::ptr_eq(&pulled, &again));
         let by_digest = format!("{}@{}", name.trim_end_matches(":1"), pulled.digest);
         assert!(Arc::ptr_eq(&pulled, &pull(&store, &by_digest).await.unwrap()));
-        let reopened = place.open().await;
+        let reopened = place.reopen(store).await;
         let found = ensure(&reopened, reference(&name), PullPolicy::Never, PullOptions::default(), None).await.unwrap();
         assert_eq!((&found.digest, &found.config), (&pulled.digest, &pulled.config));
         assert_eq!(place.holds().await, (1, 1, 3));
@@ -75,7 +75,7 @@ fn a_pull_that_nobody_waits_for_is_given_up() {
             let (store, name) = (store.clone(), name.clone());
             async move { pull(&store, &name).await.map(drop) }
         });
-        until("the copy runs", || !place.log().is_empty()).await;
+        until("the copy runs", || place.log().ends_with('\n')).await;
         let second = actix_rt::spawn({
             let (store, name) = (store.clone(), name.clone());
             async move { pull(&store, &name).await.map(drop) }
@@ -89,6 +89,25 @@ fn a_pull_that_nobody_waits_for_is_given_up() {
         assert!(alive() && place.count("tmp") == 1, "the second asker still waits");
         second.abort();
         until("skopeo is gone", || !alive()).await;
+        assert_eq!(place.holds().await, (0, 0, 0));
+    });
+}
+
+#[test]
+fn a_store_that_is_closed_gives_its_pulls_up() {
+    on_actix(async {
+        let place = Place::with_tool("skopeo", "[ $1 = copy ] || exec $REAL \"$@\"\necho $$ >>$LOG\nexec sleep 1000\n");
+        let registry = Registry::start();
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let close = async {
+            until("the copy runs", || place.log().ends_with('\n')).await;
+            store.send(Close).await.unwrap();
+        };
+        let (pulled, ()) = futures::join!(pull(&store, &name), close);
+        assert_eq!(code(pulled), Code::ShuttingDown);
+        let pid = place.log();
+        until("skopeo is gone", || !Path::new("/proc").join(pid.trim()).exists()).await;
         assert_eq!(place.holds().await, (0, 0, 0));
     });
 }
@@ -158,21 +177,22 @@ fn what_a_dead_run_left_is_swept() {
     on_actix(async {
         let (place, registry) = (Place::new(), Registry::start());
         let name = registry.push_busybox("httpd:1");
-        let kept = pull(&place.open().await, &name).await.unwrap();
+        let store = place.open().await;
+        let kept = pull(&store, &name).await.unwrap();
         let images = place.dir.join("root/images");
         std::fs::create_dir_all(images.join("tmp/pull-7/layout/blobs/sha256")).unwrap();
         std::fs::write(images.join("tmp/pull-7/layout/oci-put-blob1"), "half").unwrap();
         std::fs::create_dir_all(images.join("rootfs").join("0".repeat(64)).join("etc")).unwrap();
         std::fs::write(images.join("blobs/sha256").join("1".repeat(64)), "nobody's").unwrap();
         std::fs::write(images.join("names/torn.json"), "{\"name\":").unwrap();
-        let store = place.open().await;
+        let store = place.reopen(store).await;
         assert_eq!(place.holds().await, (1, 1, 3));
         assert!(kept.rootfs.join("bin/busybox").exists());
 
         // A name whose tree is gone is no image: it is fetched again.
         std::fs::remove_dir_all(&kept.rootfs).unwrap();
-        drop((store, kept));
-        let store = place.open().await;
+        drop(kept);
+        let store = place.reopen(store).await;
         assert_eq!(place.holds().await, (0, 0, 0));
         assert!(pull(&store, &name).await.unwrap().rootfs.join("bin/busybox").exists());
         assert_eq!(place.holds().await, (1, 1, 3));
@@ -212,7 +232,8 @@ fn what_may_have_been_lost_with_the_power_is_given_up() {
         let record = || std::fs::read_to_string(&file).unwrap();
         until("it is known to be on the disk", || !record().contains("\"boot\"")).await;
         let settled = record();
-        drop(store);
+        store.send(Close).await.unwrap();
+        until("the store is closed", || !store.connected()).await;
         std::fs::write(&file, settled.replace('}', ",\"boot\":\"another\"}")).unwrap();
         let store = place.open().await;
         assert_eq!(place.holds().await, (0, 0, 0));
