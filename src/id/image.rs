@@ -65,10 +65,13 @@ impl ImageRef {
         if self.is_short() { vec![self.local(), self.remote()] } else { vec![self.clone()] }
     }
 
-    /// The one spelling of what it means: with its tag written out, or without where a digest says more. What is kept
-    /// by reference is kept by this.
+    /// The one spelling of what it means: its tag written out, or left out where a digest says more, and `library/`
+    /// written out for `docker.io`. What is kept by reference is kept by this.
     pub fn canonical(&self) -> Self {
-        Self { tag: self.tag().filter(|_| self.digest.is_none()).map(str::to_owned), ..self.clone() }
+        let tag = self.tag().filter(|_| self.digest.is_none()).map(str::to_owned);
+        let official = self.registry.as_deref() == Some(DEFAULT_REGISTRY) && !self.repository.contains('/');
+        let repository = if official { format!("library/{}", self.repository) } else { self.repository.clone() };
+        Self { tag, repository, ..self.clone() }
     }
 
     /// The same repository's image of that digest, whatever its tag.

@@ -13,10 +13,11 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::digest::Digest;
 use crate::id::ImageRef;
@@ -30,6 +31,16 @@ const DOCUMENT_MAX: u64 = 8 << 20;
 pub struct Disk {
     root: PathBuf,
     serial: AtomicU64,
+}
+
+/// A name's file. Its time of modification is when the image was last in use under that name.
+pub struct NameFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// When it was last used.
+    pub used: SystemTime,
 }
 
 /// What the images in the store need; all else is refuse.
@@ -60,7 +71,11 @@ impl Disk {
             let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
             made.map_err(|e| Refusal::io(dir.display(), &e))?;
         }
-        Ok(Self { root, serial: AtomicU64::new(0) })
+        let closed = std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700));
+        closed.map_err(|e| Refusal::io(root.display(), &e))?;
+        // Not from 0: what a dead run left in tmp/ is still being deleted when the first work begins.
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        Ok(Self { root, serial: AtomicU64::new(start) })
     }
 
     /// The store's own directory.
@@ -96,7 +111,7 @@ impl Disk {
     }
 
     /// Takes a path out of the store in one step, and deletes it when there is time. A tool that was killed and is not
-    /// dead yet finds nothing under the old name any more.
+    /// dead yet finds nothing under the old name any more. One rename: may be called on the daemon's thread.
     pub fn discard(&self, path: &Path) -> std::io::Result<()> {
         let trash = self.fresh("trash");
         std::fs::rename(path, &trash)?;
@@ -113,30 +128,42 @@ impl Disk {
     }
 
     /// The names' files, as they stand.
-    pub fn names(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, Refusal> {
+    pub fn names(&self) -> Result<Vec<NameFile>, Refusal> {
         let dir = self.root.join("names");
         let mut names = Vec::new();
         for path in list(&dir)? {
             let bytes = read_document(&path)?;
-            names.push((path, bytes));
+            let used = path.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            names.push(NameFile { path, bytes, used });
         }
         Ok(names)
     }
 
-    /// Writes a name's file: whole or not at all.
-    pub fn put_name(&self, name: &ImageRef, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Writes a name's file: whole or not at all; and not before it is on the disk, where it is to be `durable`.
+    pub fn put_name(&self, name: &ImageRef, bytes: &[u8], durable: bool) -> Result<(), Refusal> {
         let (aside, path) = (self.fresh("name"), self.name_file(name));
         let write = || {
             let mut file = std::fs::File::create_new(&aside)?;
             file.write_all(bytes)?;
-            // Without it, a machine that loses power may keep the name and lose what it says.
-            file.sync_all()?;
+            if durable {
+                file.sync_all()?;
+            }
             std::fs::rename(&aside, &path)
         };
         write().map_err(|e| {
             let _ = std::fs::remove_file(&aside);
             Refusal::io(path.display(), &e)
         })
+    }
+
+    /// Notes that a name was in use until now.
+    pub fn touch_name(&self, name: &ImageRef) {
+        let touched = std::fs::File::open(self.name_file(name)).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(e) = touched
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            log::warn!("{name}: {e}");
+        }
     }
 
     /// Takes a name's file away; one that is not there is no error.
@@ -155,7 +182,7 @@ impl Disk {
             if !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
                 swept.bytes += path.metadata().map_or(0, |file| file.len());
-                self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
@@ -167,11 +194,11 @@ impl Disk {
         Ok(swept)
     }
 
-    /// Empties `tmp/`; says how many pieces of work lay there. Only before any work is begun.
+    /// Has `tmp/` emptied, beside; says how many pieces of work lay there. Only before any work is begun.
     pub fn sweep_work(&self) -> Result<usize, Refusal> {
         let left = list(&self.root.join("tmp"))?;
         for path in &left {
-            remove(path).map_err(|e| Refusal::io(path.display(), &e))?;
+            self.discard(path).map_err(|e| Refusal::io(path.display(), &e))?;
         }
         Ok(left.len())
     }
@@ -185,6 +212,11 @@ pub struct Staging {
 }
 
 impl Staging {
+    /// It.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -122,7 +122,7 @@ pub async fn land(
             return landed;
         }
         if place.changed().await.is_err() {
-            return Err(Refusal::internal("the image store is being restarted; try again"));
+            return Err(Refusal::shutting_down("the image store was closed, and the pull given up"));
         }
     }
 }

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use super::config::{Document, ImageConfig};
 use super::digest::Digest;
 use super::disk::{Disk, Keep, read_document};
 use super::manifest::{self, Platform};
+use super::pending::Pending;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 
 /// An image as a container uses it, under one of its names. Holding it keeps it: while an `Arc<Image>` lives outside
 /// the store, the image is in use, and its tree stays even where its name is given to another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Image {
     /// The full reference it is kept under.
     pub name: ImageRef,
@@ -36,7 +36,8 @@ pub struct Image {
     /// Its layers, lowest first.
     pub(super) layers: Vec<Digest>,
     config_blob: Digest,
-    let_go: Arc<Notify>,
+    /// Told when the last who held it lets go of it.
+    let_go: Arc<Pending>,
 }
 
 /// What a name's file says. All else is read from the blobs.
@@ -57,7 +58,7 @@ pub struct Record {
 
 impl Image {
     /// Reads what the blobs say of the image that `record` names. Not for the daemon's thread.
-    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<Notify>) -> Result<Self, Refusal> {
+    pub(super) fn load(disk: &Disk, record: Record, let_go: Arc<Pending>) -> Result<Self, Refusal> {
         let name = record.name.parse()?;
         let manifest::Document::Image(manifest) =
             manifest::Document::read(&read_document(&disk.blob(&record.manifest))?)?
@@ -83,6 +84,11 @@ impl Image {
         })
     }
 
+    /// The document of how it wants to be run, as its maker wrote it.
+    pub(super) fn config_blob(&self) -> &Digest {
+        self.record.docker_config.as_ref().unwrap_or(&self.config_blob)
+    }
+
     /// Every blob it needs.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &Digest> {
         [&self.record.manifest, &self.config_blob].into_iter().chain(&self.record.docker_config).chain(&self.layers)
@@ -97,6 +103,6 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        self.let_go.notify_one();
+        self.let_go.tell(&self.name);
     }
 }

@@ -5,13 +5,11 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::digest::Digest;
 use super::disk::{Staging, beside};
-use super::image::Record;
-use super::layout::{Content, Layout, TAG};
+use super::layout::{Layout, TAG};
 use super::manifest::Platform;
-use super::shared::{Arrival, Shared, Staged};
-use super::unpack;
+use super::shared::{Arrival, Shared};
+use super::unpack::{self, Copied};
 use crate::id::ImageRef;
 use crate::refusal::{Code, Refusal};
 use crate::tools::{skopeo, umoci};
@@ -48,23 +46,13 @@ pub async fn import(shared: &Shared, path: PathBuf, name: ImageRef, config: Impo
         Ok((path, kind, staging, layout))
     })
     .await?;
-    pack(shared, &path, kind, &staging, &layout).await?;
-    let content = {
-        let layout = layout.clone();
-        beside(move || describe(&layout, &config)).await?
+    let made = async {
+        pack(shared, &path, kind, &staging, &layout).await?;
+        let layout = beside(move || describe(&layout, &config).map(|()| layout)).await?;
+        let copied = Copied { staging, layout, name, registry: None, docker_config: None, wanted: None };
+        unpack::unpack(shared, copied).await
     };
-    let unpacked = unpack::unpack(shared, &staging, &layout, &content.digest).await;
-    let twin = unpacked.map_err(|refusal| if kind == Kind::Archive { not_a_tar(&path, refusal) } else { refusal })?;
-    let digest = content.digest.clone();
-    let record = Record {
-        name: name.to_string(),
-        digest: digest.clone(),
-        source: digest.clone(),
-        manifest: digest,
-        docker_config: None,
-    };
-    let blobs: Vec<Digest> = content.blobs().cloned().collect();
-    Ok(Arrival { record, staged: Some(Staged { staging, layout, blobs }), _twin: twin })
+    made.await.map_err(|refusal| if kind == Kind::Archive { not_a_tar(&path, refusal) } else { refusal })
 }
 
 /// What lies at `path`, and its real place.
@@ -98,7 +86,7 @@ async fn pack(shared: &Shared, path: &Path, kind: Kind, staging: &Staging, layou
     let from = format!("tarball:{}", link.display());
     beside(move || std::os::unix::fs::symlink(target, link).map_err(|e| Refusal::io("a link to the archive", &e)))
         .await?;
-    skopeo::copy(&shared.tools, &from, &layout.transport(), &skopeo::Access::default()).await
+    skopeo::copy(&shared.tools, &from, &layout.transport(), staging.dir(), &skopeo::Access::default()).await
 }
 
 fn blank_config() -> Value {
@@ -112,7 +100,7 @@ fn blank_config() -> Value {
 }
 
 /// Gives the layout's image its configuration.
-fn describe(layout: &Layout, config: &ImportConfig) -> Result<Content, Refusal> {
+fn describe(layout: &Layout, config: &ImportConfig) -> Result<(), Refusal> {
     let content = layout.content()?;
     let made = layout.json(&content.manifest.config.digest)?;
     let layers = layout.json(&content.digest)?.get("layers").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -122,8 +110,7 @@ fn describe(layout: &Layout, config: &ImportConfig) -> Result<Content, Refusal> 
     document["created"] = created.into();
     document["config"] = wishes(config);
     document["rootfs"] = made.get("rootfs").cloned().unwrap_or_default();
-    layout.configure(&document, &layers)?;
-    layout.content()
+    layout.configure(&document, &layers)
 }
 
 fn wishes(config: &ImportConfig) -> Value {
@@ -134,7 +121,7 @@ fn wishes(config: &ImportConfig) -> Value {
     Value::Object(lists.chain(words).collect())
 }
 
-/// What umoci says of an archive that is none is about its layers; the asker gave a file.
+/// What the tools say of an archive that is none is about layers; the asker gave a file.
 fn not_a_tar(path: &Path, refusal: Refusal) -> Refusal {
     if !umoci::found_damage(&refusal) {
         return refusal;

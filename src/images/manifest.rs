@@ -1,5 +1,7 @@
 //! Manifests and indexes, OCI's and Docker's alike: what an image is made of, and which of an index is meant. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::digest::Digest;
@@ -94,9 +96,10 @@ impl Manifest {
         self.media_type == DOCKER_MANIFEST || self.config.media_type == DOCKER_CONFIG
     }
 
-    /// The bytes of its configuration and layers, as they are kept and transferred.
+    /// The bytes of its configuration and layers, as they are kept and transferred: each once.
     pub fn size(&self) -> u64 {
-        self.blobs().fold(0, |sum, blob| sum.saturating_add(blob.size))
+        let sizes: BTreeMap<&Digest, u64> = self.blobs().map(|blob| (&blob.digest, blob.size)).collect();
+        sizes.into_values().fold(0, u64::saturating_add)
     }
 
     /// Its configuration and its layers.

@@ -1,6 +1,7 @@
 //! One pull: what the reference means, the blobs that are not here yet, the tree. Everything happens in a directory of
 //! its own in `tmp/`, so that a pull that fails or is given up leaves the store as it was.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,15 @@ use futures::future::{Either, select};
 use tokio::time::Instant;
 
 use super::digest::Digest;
-use super::disk::{Disk, Staging, beside, read_document};
+use super::disk::{Disk, Staging, beside};
 use super::flight::Reporter;
 use super::image::Record;
 use super::layout::Layout;
 use super::manifest::{Document, Manifest, Platform, choose};
-use super::shared::{Arrival, Shared, Staged};
-use super::{config, unpack};
+use super::shared::{Arrival, Shared};
+use super::unpack::{self, Copied, must_suit};
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
 
@@ -56,7 +57,7 @@ struct Source {
     /// The digest of the manifest for the platform: the same, or one of the index.
     instance: Digest,
     manifest: Manifest,
-    /// `REPOSITORY@INSTANCE`: a tag may move between two questions, a digest cannot.
+    /// `docker://REPOSITORY@INSTANCE`: a tag may move between two questions, a digest cannot.
     at: String,
 }
 
@@ -69,17 +70,17 @@ pub async fn fetch(
 ) -> Result<Arrival, Refusal> {
     let _turn = shared.turn().await?;
     reporter.report("resolve", 0, 0);
-    let pull = Pull { shared, reference, options, reporter, access: options.access() };
+    let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
-    let present = shared.index.borrow().find_source(&source.instance).cloned();
+    let present = shared.index.borrow_mut().find_source(&source.instance);
     if let Some(image) = present {
-        pull.check_platform(&image.platform)?;
+        must_suit(&image.platform, options.wanted()?.as_ref())?;
         let record = Record { name: reference.to_string(), digest: source.digest, ..image.record.clone() };
         return Ok(Arrival { record, staged: None, _twin: Some(image) });
     }
     match pull.attempt(&source, true).await {
         // One of the blobs that were here is not what its name says: none of them is trusted.
-        Err(refusal) if umoci::found_damage(&refusal) => {
+        Err(refusal) if pull.reused.get() && umoci::found_damage(&refusal) => {
             log::warn!("image {reference}: {refusal}; fetching all of it anew");
             pull.attempt(&source, false).await
         }
@@ -93,12 +94,15 @@ struct Pull<'a> {
     options: &'a PullOptions,
     reporter: &'a Reporter,
     access: Access,
+    /// Whether a blob was taken from the store.
+    reused: Cell<bool>,
 }
 
 impl Pull<'_> {
     async fn resolve(&self) -> Result<Source, Refusal> {
         self.check_authfile().await?;
-        let bytes = skopeo::manifest(&self.shared.tools, &self.reference.for_transport(), &self.access).await?;
+        let named = format!("docker://{}", self.reference.for_transport());
+        let bytes = skopeo::manifest(&self.shared.tools, &named, &self.access).await?;
         let digest = Digest::of(&bytes);
         if self.reference.digest().is_some_and(|wanted| wanted != digest.to_string()) {
             return Err(Refusal::tool_failed(format_args!("the registry gave {digest} for it")));
@@ -123,7 +127,7 @@ impl Pull<'_> {
     }
 
     fn at(&self, digest: &Digest) -> String {
-        self.reference.with_digest(&digest.to_string()).for_transport()
+        format!("docker://{}", self.reference.with_digest(&digest.to_string()))
     }
 
     /// skopeo takes a file that is not there for one without credentials, which nobody means who names it.
@@ -135,41 +139,21 @@ impl Pull<'_> {
         .await
     }
 
-    fn check_platform(&self, platform: &Platform) -> Result<(), Refusal> {
-        match self.options.wanted()? {
-            Some(wanted) if !platform.suits(&wanted) => {
-                Err(Refusal::not_found(format_args!("there is none for {wanted}; there is {platform}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn attempt(&self, source: &Source, reuse: bool) -> Result<Arrival, Refusal> {
         let (disk, manifest) = (self.shared.disk.clone(), source.manifest.clone());
-        let (staging, layout) = beside(move || prepare(&disk, &manifest, reuse)).await?;
-        self.copy(source, &layout).await?;
+        let (staging, layout, reused) = beside(move || prepare(&disk, &manifest, reuse)).await?;
+        self.reused.set(reused);
+        self.copy(source, &staging, &layout).await?;
         let docker_config = self.docker_config(source, &layout).await?;
-        let (content, blobs) = {
-            let (layout, docker_config) = (layout.clone(), docker_config.clone());
-            beside(move || inventory(&layout, docker_config.as_ref())).await?
-        };
-        let config = layout.blob(docker_config.as_ref().unwrap_or(&content.manifest.config.digest));
-        let document = beside(move || config::Document::read(&read_document(&config)?)).await?;
-        self.check_platform(&document.platform)?;
-        self.reporter.report("unpack", 0, content.manifest.size());
-        let twin = unpack::unpack(self.shared, &staging, &layout, &content.digest).await?;
-        let record = Record {
-            name: self.reference.to_string(),
-            digest: source.digest.clone(),
-            source: source.instance.clone(),
-            manifest: content.digest,
-            docker_config,
-        };
-        Ok(Arrival { record, staged: Some(Staged { staging, layout, blobs }), _twin: twin })
+        self.reporter.report("unpack", 0, source.manifest.size());
+        let registry = Some((source.digest.clone(), source.instance.clone()));
+        let wanted = self.options.wanted()?;
+        let name = self.reference.clone();
+        unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }).await
     }
 
     /// Copies what is missing, telling how far it is, and gives up on a registry that sends nothing any more.
-    async fn copy(&self, source: &Source, layout: &Layout) -> Result<(), Refusal> {
+    async fn copy(&self, source: &Source, staging: &Staging, layout: &Layout) -> Result<(), Refusal> {
         let written = || {
             let dir = layout.dir().to_owned();
             beside(move || Ok(skopeo::written(&dir)))
@@ -177,9 +161,8 @@ impl Pull<'_> {
         let here = written().await?;
         let total = source.manifest.size().saturating_sub(here);
         self.reporter.report("fetch", 0, total);
-        let from = format!("docker://{}", source.at);
         let to = layout.transport();
-        let mut copy = pin!(skopeo::copy(&self.shared.tools, &from, &to, &self.access));
+        let mut copy = pin!(skopeo::copy(&self.shared.tools, &source.at, &to, staging.dir(), &self.access));
         let (mut bytes, mut moved) = (here, Instant::now());
         loop {
             match select(copy.as_mut(), pin!(tokio::time::sleep(LOOK))).await {
@@ -207,10 +190,7 @@ impl Pull<'_> {
         }
         let bytes = skopeo::config(&self.shared.tools, &source.at, &self.access).await?;
         if Digest::of(&bytes) != source.manifest.config.digest {
-            return Err(Refusal::new(
-                Code::ToolFailed,
-                "the registry gave another configuration than its manifest says",
-            ));
+            return Err(Refusal::tool_failed("the registry gave another configuration than its manifest says"));
         }
         let layout = layout.clone();
         beside(move || layout.put(&bytes).map(Some)).await
@@ -218,22 +198,13 @@ impl Pull<'_> {
 }
 
 /// A layout to copy into, with those of the image's blobs that are in the store, so that they are not fetched again.
-fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Staging, Layout), Refusal> {
+fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Staging, Layout, bool), Refusal> {
     let staging = disk.stage("pull")?;
     let layout = Layout::create(staging.path("layout"))?;
+    let mut reused = false;
     for blob in manifest.blobs().filter(|_| reuse) {
         // A hard link: whatever is removed from the store meanwhile stays here. Not there is the usual case.
-        let _ = std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest));
+        reused |= std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest)).is_ok();
     }
-    Ok((staging, layout))
-}
-
-/// What a layout holds, and all the blobs to take from it.
-fn inventory(
-    layout: &Layout,
-    docker_config: Option<&Digest>,
-) -> Result<(super::layout::Content, Vec<Digest>), Refusal> {
-    let content = layout.content()?;
-    let blobs = content.blobs().chain(docker_config).cloned().collect();
-    Ok((content, blobs))
+    Ok((staging, layout, reused))
 }

@@ -1,18 +1,21 @@
 //! What the store's actor and its pulls have in common, and the changes they make to it, one at a time.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::digest::Digest;
 use super::disk::{Disk, Staging, Swept, beside};
 use super::flight::{Key, Reporter};
 use super::image::{Image, Record};
-use super::index::Index;
+use super::index::{Entry, Index, unknown};
 use super::layout::Layout;
+use super::pending::Pending;
+use super::settle;
 use super::unpack::ROOTFS;
 use crate::events::{Bus, Kind};
 use crate::id::ImageRef;
@@ -32,8 +35,10 @@ pub struct Shared {
     pub index: RefCell<Index>,
     /// The pulls on their way.
     pub flights: RefCell<HashMap<Key, Reporter>>,
-    /// Told when anybody lets go of an image.
-    pub let_go: Arc<Notify>,
+    /// Told when the last who held an image lets go of it.
+    pub let_go: Arc<Pending>,
+    /// Told of names that are not known to be on the disk yet.
+    pub arrivals: Pending,
     bus: Bus,
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
@@ -57,7 +62,7 @@ pub struct Staged {
     /// The layout in it.
     pub layout: Layout,
     /// The blobs to take from there.
-    pub blobs: Vec<Digest>,
+    pub blobs: BTreeSet<Digest>,
 }
 
 impl Shared {
@@ -69,6 +74,7 @@ impl Shared {
             index: RefCell::default(),
             flights: RefCell::default(),
             let_go: Arc::default(),
+            arrivals: Pending::default(),
             bus,
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
@@ -80,21 +86,37 @@ impl Shared {
         self.turns.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
     }
 
+    /// Leave to change blobs, trees and names.
+    pub async fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
+    }
+
     /// Brings an image in and gives it its name, which is the last step: until then the store is as it was.
     pub async fn adopt(&self, arrival: Arrival, action: &'static str) -> Result<Arc<Image>, Refusal> {
         let _writer = self.writer.lock().await;
-        let (disk, let_go) = (self.disk.clone(), self.let_go.clone());
-        let brought = beside(move || bring_in(&disk, &arrival, let_go)).await;
-        let image = match brought {
-            Ok(image) => Arc::new(image),
-            Err(refusal) => {
-                self.sweep().await;
-                return Err(refusal);
+        let name: ImageRef = arrival.record.name.parse()?;
+        if !self.has(&name, &arrival.record) {
+            let (disk, let_go) = (self.disk.clone(), self.let_go.clone());
+            let brought = beside(move || bring_in(&disk, &arrival, let_go)).await;
+            match brought {
+                Ok(image) => self.index.borrow_mut().put(image, SystemTime::now()),
+                Err(refusal) => {
+                    self.sweep().await;
+                    return Err(refusal);
+                }
             }
-        };
-        self.index.borrow_mut().put(image.clone());
-        self.bus.publish(Kind::Image, image.name.to_string(), action, vec![("digest", image.digest.clone())]);
+            self.arrivals.tell(&name);
+            // Whoever had the name before may be refuse now.
+            self.sweep().await;
+        }
+        let image = self.index.borrow_mut().find(&name).map(Entry::lend).ok_or_else(|| unknown(&name))?;
+        self.bus.publish(Kind::Image, name.to_string(), action, vec![("digest", image.digest.clone())]);
         Ok(image)
+    }
+
+    /// Whether that name stands for just that already: then nobody who holds it is to lose it.
+    fn has(&self, name: &ImageRef, record: &Record) -> bool {
+        self.index.borrow_mut().find(name).is_some_and(|entry| entry.image().record == *record)
     }
 
     /// Takes a name away, and what only it needed.
@@ -104,7 +126,7 @@ impl Shared {
         let image = self.index.borrow_mut().take(reference)?;
         let (disk, name) = (self.disk.clone(), image.name.clone());
         if let Err(refusal) = beside(move || disk.remove_name(&name)).await {
-            self.index.borrow_mut().put(image);
+            self.index.borrow_mut().put(image, SystemTime::now());
             return Err(refusal);
         }
         let name = image.name.clone();
@@ -114,15 +136,30 @@ impl Shared {
         Ok(name)
     }
 
-    /// Takes away what only images needed that lost their name, as they are let go of. Never ends.
+    /// Notes when images are let go of, and takes away what only those needed that lost their name. Never ends.
     pub async fn follow_letting_go(&self) {
         loop {
-            self.let_go.notified().await;
+            let names = self.let_go.next().await;
             let _writer = self.writer.lock().await;
+            names.iter().for_each(|name| self.index.borrow_mut().touch(name));
+            let disk = self.disk.clone();
+            let touched = beside(move || {
+                names.iter().for_each(|name| disk.touch_name(name));
+                Ok(())
+            });
+            if let Err(refusal) = touched.await {
+                log::warn!("{refusal}");
+            }
             if self.index.borrow_mut().forget() {
                 self.sweep().await;
             }
         }
+    }
+
+    /// Takes away what no image needs.
+    pub async fn sweep_now(&self) -> Swept {
+        let _writer = self.writer.lock().await;
+        self.sweep().await
     }
 
     /// Takes away what no image needs; the writer's lock is held by whoever calls it. A failure leaves refuse, which
@@ -136,7 +173,7 @@ impl Shared {
     }
 }
 
-fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Notify>) -> Result<Image, Refusal> {
+fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Pending>) -> Result<Image, Refusal> {
     if let Some(Staged { staging, layout, blobs }) = &arrival.staged {
         for blob in blobs {
             let to = disk.blob(blob);
@@ -148,7 +185,6 @@ fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Notify>) -> Result<Image
         }
     }
     let image = Image::load(disk, arrival.record.clone(), let_go)?;
-    let record = serde_json::to_vec(&arrival.record).map_err(Refusal::internal)?;
-    disk.put_name(&image.name, &record)?;
+    disk.put_name(&image.name, &settle::unsettled(&arrival.record)?, false)?;
     Ok(image)
 }

@@ -11,9 +11,10 @@ use super::disk::{Disk, beside};
 use super::flight::{self, Progress, State};
 use super::image::Image;
 use super::import::{self, ImportConfig};
-use super::index::unknown;
-use super::load;
+use super::index::{Entry, unknown};
+use super::open;
 use super::pull::PullOptions;
+use super::settle;
 use super::shared::Shared;
 use crate::config::Config;
 use crate::events::Bus;
@@ -32,6 +33,8 @@ impl Actor for ImageStore {
     fn started(&mut self, ctx: &mut Self::Context) {
         let shared = self.shared.clone();
         ctx.spawn(async move { shared.follow_letting_go().await }.into_actor(self));
+        let shared = self.shared.clone();
+        ctx.spawn(async move { settle::follow_arrivals(&shared).await }.into_actor(self));
     }
 }
 
@@ -42,8 +45,29 @@ impl ImageStore {
         let root = config.root.join("images");
         let disk = Arc::new(beside(move || Disk::open(root)).await?);
         let shared = Shared::new(disk, tools.clone(), bus);
-        load::load(&shared).await?;
+        open::open(&shared).await?;
         Ok(Actor::start(Self { shared }))
+    }
+}
+
+impl ImageStore {
+    /// What its messages work on, for those that are answered beside the actor.
+    pub(super) fn shared(&self) -> Rc<Shared> {
+        self.shared.clone()
+    }
+}
+
+/// Ends the store: pulls on their way are given up, and leave nothing. Without it the store lives as long as the daemon,
+/// whoever knows of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close;
+
+impl Handler<Close> for ImageStore {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }
 
@@ -104,7 +128,7 @@ impl Handler<Find> for ImageStore {
 
     fn handle(&mut self, find: Find, ctx: &mut Self::Context) -> Self::Result {
         let wanted = find.options.wanted()?;
-        let here = self.shared.index.borrow().find(&find.reference).cloned();
+        let here = self.shared.index.borrow_mut().find(&find.reference).map(Entry::lend);
         match (here, find.policy) {
             (Some(image), PullPolicy::Never) => return Ok(Found::Here(image)),
             // One for another platform is not the one that is missing.
@@ -112,7 +136,7 @@ impl Handler<Find> for ImageStore {
                 return Ok(Found::Here(image));
             }
             (_, PullPolicy::Never) => return Err(unknown(&find.reference)),
-            _ if find.reference.is_local() => return Err(unknown(&find.reference)),
+            (here, _) if find.reference.is_local() => return Err(made_here(&find.reference, here.is_some())),
             _ => {}
         }
         let (place, pull) = flight::board(&self.shared, (find.reference.remote().canonical(), find.options))?;
@@ -121,6 +145,14 @@ impl Handler<Find> for ImageStore {
         }
         Ok(Found::OnItsWay(place))
     }
+}
+
+/// No registry can be asked for what is made on this host.
+fn made_here(reference: &ImageRef, is_here: bool) -> Refusal {
+    if is_here {
+        return Refusal::not_found(format_args!("{reference} was made on this host: no registry has it to pull"));
+    }
+    unknown(reference)
 }
 
 /// Every image, by name.
@@ -145,11 +177,11 @@ impl Handler<List> for ImageStore {
     type Result = MessageResult<List>;
 
     fn handle(&mut self, _: List, _: &mut Self::Context) -> Self::Result {
-        let listed = |image: &Arc<Image>| Listed {
-            name: image.name.clone(),
-            digest: image.digest.clone(),
-            size: image.size,
-            created: image.created.clone(),
+        let listed = |entry: &Entry| Listed {
+            name: entry.image().name.clone(),
+            digest: entry.image().digest.clone(),
+            size: entry.image().size,
+            created: entry.image().created.clone(),
         };
         MessageResult(self.shared.index.borrow().iter().map(listed).collect())
     }
@@ -199,7 +231,7 @@ impl Handler<Import> for ImageStore {
 }
 
 /// The full name for an image made here.
-fn new_name(reference: &ImageRef) -> Result<ImageRef, Refusal> {
+pub(super) fn new_name(reference: &ImageRef) -> Result<ImageRef, Refusal> {
     match reference.digest() {
         Some(_) => Err(Refusal::bad_value(format_args!("{reference}: a digest is found, not given; name it by a tag"))),
         None => Ok(reference.local().canonical()),

@@ -79,6 +79,12 @@ impl Call {
         self
     }
 
+    /// One variable more of its environment.
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
     /// How long it may take.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -212,4 +218,45 @@ async fn read_end(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// The daemon's death, as the kernel sees it: the end of the thread that forked.
+    #[test]
+    fn a_tool_dies_with_the_daemon() {
+        let file = std::env::temp_dir().join(format!("gantry-deathsig-{}", std::process::id()));
+        let target = file.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let script = format!("echo $$ $(umask) >{0}.new; mv {0}.new {0}; exec sleep 1000", target.display());
+            // Leaked with the runtime, so that neither kills it by being dropped.
+            let call = Call::new(Tool::Crun, Path::new("/bin/sh")).args(["-c", &script]);
+            let call: &'static mut _ = Box::leak(Box::new(Box::pin(call.finish())));
+            runtime.block_on(async {
+                let started = async {
+                    while !target.exists() {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                };
+                let _ = futures::future::select(call, Box::pin(started)).await;
+            });
+            std::mem::forget(runtime);
+        });
+        thread.join().unwrap();
+        let said = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let (pid, umask) = said.trim().split_once(' ').unwrap();
+        assert_eq!(umask, "0022");
+        // Nobody waits for it, so that it stays as a zombie.
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|_| ") Z".to_owned());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !state().contains(") Z") {
+            assert!(Instant::now() < deadline, "it lives: {}", state());
+            std::thread::yield_now();
+        }
+    }
 }

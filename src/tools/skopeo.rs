@@ -32,27 +32,40 @@ impl Access {
     }
 }
 
-/// The document that a registry keeps under `reference`, byte for byte: a manifest, or an index of them.
-pub async fn manifest(tools: &Tools, reference: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
-    question(tools, &["inspect", "--raw"], reference, access).await
+/// The document that `image`, in skopeo's notation, stands for, byte for byte: a manifest, or an index of them.
+pub async fn manifest(tools: &Tools, image: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
+    question(tools, &["inspect", "--raw"], image, access).await
 }
 
-/// The configuration of the image under `reference`, byte for byte, with the members that a conversion to OCI drops.
-pub async fn config(tools: &Tools, reference: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
-    question(tools, &["inspect", "--config", "--raw"], reference, access).await
+/// The configuration of `image`, byte for byte, with the members that a conversion to OCI drops.
+pub async fn config(tools: &Tools, image: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
+    question(tools, &["inspect", "--config", "--raw"], image, access).await
 }
 
-async fn question(tools: &Tools, words: &[&str], reference: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
+async fn question(tools: &Tools, words: &[&str], image: &str, access: &Access) -> Result<Vec<u8>, Refusal> {
     let call = access.apply(tools.call(Tool::Skopeo)?.args(words), "tls-verify");
-    let output = call.arg(format!("docker://{reference}")).deadline(QUESTION).finish().await?;
+    let output = call.arg(image).deadline(QUESTION).finish().await?;
     if output.status.success() { Ok(output.stdout) } else { Err(refusal(&output)) }
 }
 
-/// Copies an image between two places in skopeo's notation, as `docker://REF`, `oci:DIR:TAG` or `tarball:FILE`.
-/// It has no deadline to speak of: drop it to end it.
-pub async fn copy(tools: &Tools, from: &str, to: &str, access: &Access) -> Result<(), Refusal> {
+/// The names of the images in a `docker-archive:FILE`; one without a name is `@` and its number.
+pub async fn names(tools: &Tools, archive: &str) -> Result<Vec<String>, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        tags: Vec<String>,
+    }
+    let bytes = question(tools, &["list-tags"], archive, &Access::default()).await?;
+    let answer: Result<Answer, _> = serde_json::from_slice(&bytes);
+    answer.map(|answer| answer.tags).map_err(|e| Refusal::tool_failed(format_args!("skopeo list-tags: {e}")))
+}
+
+/// Copies an image between two places in skopeo's notation, as `docker://REF`, `oci:DIR:TAG` or `tarball:FILE`. What
+/// has to lie somewhere meanwhile lies in `work`, where it is found when skopeo is killed. It has no deadline to speak
+/// of: drop it to end it.
+pub async fn copy(tools: &Tools, from: &str, to: &str, work: &Path, access: &Access) -> Result<(), Refusal> {
     // Signatures cannot be kept in a layout; without the flag, an image that has one is not copied.
-    let call = tools.call(Tool::Skopeo)?.args(["copy", "--quiet", "--remove-signatures"]);
+    let call = tools.call(Tool::Skopeo)?.args(["copy", "--quiet", "--remove-signatures"]).env("TMPDIR", work);
     let output = access.apply(call, "src-tls-verify").args([from, to]).deadline(COPY).finish().await?;
     if output.status.success() { Ok(()) } else { Err(refusal(&output)) }
 }
@@ -120,7 +133,9 @@ fn words(line: &str) -> String {
             c => text.push(c),
         }
     }
-    text
+    // So it begins whatever goes wrong with a registry; the name is in order, and its asker knows it.
+    let said = text.strip_prefix("Error parsing image name \"").and_then(|rest| rest.split_once("\": "));
+    said.map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 #[cfg(test)]
@@ -132,7 +147,7 @@ mod tests {
         let line = r#"time="2026-11-21T23:13:00Z" level=fatal msg="Error parsing image name \"docker://127.0.0.1:1/x\": pinging container registry 127.0.0.1:1: Get \"https://127.0.0.1:1/v2/\": http: server gave HTTP response to HTTPS client" x=1"#;
         let refusal = meaning(&words(line));
         assert_eq!(refusal.code(), Code::ToolFailed);
-        assert!(refusal.message().starts_with("skopeo: Error parsing image name \"docker://127.0.0.1:1/x\": pinging"));
+        assert!(refusal.message().starts_with("skopeo: pinging container registry 127.0.0.1:1: Get \"https"));
         assert!(refusal.message().ends_with("add tls-verify=no"));
         assert_eq!(meaning("reading manifest 1 in x: manifest unknown: manifest unknown").code(), Code::NotFound);
         assert_eq!(meaning("writing blob: write /x: no space left on device").code(), Code::NoSpace);
