@@ -10,9 +10,10 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 
 use super::lock::Lock;
 use super::names::LinkNames;
+use super::nfnl::Nfnl;
 use super::rtnl::{self, Rtnl};
 use super::subnet::{self, Taken};
-use super::{blocking, bridge, forwarding, marker, nfnl, pool, rules, wrong};
+use super::{blocking, bridge, forwarding, marker, pool, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -55,9 +56,12 @@ pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     match loaded {
         Ok(()) => Ok(host),
         Err(refusal) => {
-            blocking(move || Ok(host.undo())).await?;
-            drop(turn);
-            Err(refusal)
+            blocking(move || {
+                host.undo();
+                drop(turn);
+                Err(refusal)
+            })
+            .await
         }
     }
 }
@@ -170,10 +174,11 @@ fn sweep_links(bridge: &str) -> Result<Vec<String>, Refusal> {
 
 fn delete_table(name: &str) -> Result<bool, Refusal> {
     let what = format!("the nft table inet {name}");
-    match nfnl::table_comment(name).map_err(|error| wrong(&what, &error))? {
+    let mut nfnl = Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+    match nfnl.table_comment(name).map_err(|error| wrong(&what, &error))? {
         None => Ok(false),
         Some(comment) if comment == rules::COMMENT => {
-            nfnl::delete_table(name).map(|()| true).map_err(|error| wrong(&what, &error))
+            nfnl.delete_table(name).map(|()| true).map_err(|error| wrong(&what, &error))
         }
         Some(_) => {
             Err(Refusal::in_use(format_args!("{what} is there and is not gantry's; give another bridge by --bridge")))

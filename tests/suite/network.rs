@@ -1,5 +1,6 @@
 //! The network room on real traffic: each test is a host of its own (a fresh network namespace) with a neighbour.
 #![allow(clippy::disallowed_methods, reason = "the tests' own tools: ip and nft, run in a namespace of the test")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -81,8 +82,12 @@ impl World {
                 ip route add 10.0.0.0/8 via {HOST}"
             ));
         });
-        // The links' own pace: addresses of IPv6 turn up a moment later, and would look like something left behind.
-        sh("for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 > $f; done");
+        // A namespace inherits habits of its maker. And the links' addresses of IPv6, which turn up a moment later, would
+        // look like something left behind.
+        sh("cd /proc/sys/net; for f in ipv6/conf/*/disable_ipv6; do echo 1 > $f; done
+            echo 0 > ipv4/ip_forward; echo 1 > ipv4/conf/all/accept_redirects
+            for f in ipv4/conf/*/rp_filter; do echo 0 > $f; done
+            if [ -d bridge ]; then echo 1 > bridge/bridge-nf-call-iptables; fi");
         Self { here, neighbour, dir, _held: held }
     }
 
@@ -233,37 +238,51 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn a_published_port_is_reached_from_everywhere() {
+    on_a_host(async |world: Rc<World>| reach_from_everywhere(&world).await);
+}
+
+/// Hosts differ in whether the rules see what is bridged, and in how strictly they look at where a packet comes from.
+#[test]
+fn a_published_port_is_reached_on_hosts_of_other_habits() {
     on_a_host(async |world: Rc<World>| {
-        let network = world.start("gantry0").await.unwrap();
-        let (_, web) = attach(&network, "web", &["8080:80", "8080:80/udp", "127.0.0.1:9090:80"]).await.unwrap();
-        let (_, other) = attach(&network, "other", &[]).await.unwrap();
-        let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web");
-        let host = &world.here;
-        let from = [
-            ("the host by 127.0.0.1", host, LOCALHOST),
-            ("the host by 127.9.9.9", host, Ipv4Addr::new(127, 9, 9, 9)),
-            ("the host by its address", host, HOST),
-            ("the host by the bridge", host, web.gateway),
-            ("another host", &world.neighbour, HOST),
-            ("another container", &other.netns, HOST),
-            ("another container by the bridge", &other.netns, web.gateway),
-            ("itself", &web.netns, HOST),
-            ("itself by the bridge", &web.netns, web.gateway),
-        ];
-        for (who, path, ip) in from {
-            let answer = ask_tcp(path, ip, 8080, PATIENCE).unwrap_or_else(|error| panic!("tcp from {who}: {error}"));
-            assert!(answer.starts_with("web "), "{who}: {answer}");
-            let answer = ask_udp(path, ip, 8080).unwrap_or_else(|error| panic!("udp from {who}: {error}"));
-            assert!(answer.starts_with("web "), "{who}: {answer}");
-        }
-        assert_eq!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap(), format!("web {NEIGHBOUR}"));
-        assert!(ask_tcp(host, LOCALHOST, 9090, PATIENCE).is_ok());
-        assert!(ask_tcp(&world.neighbour, HOST, 9090, IMPATIENCE).is_err(), "published on 127.0.0.1 alone");
-        assert!(ask_tcp(&other.netns, web.ip, 80, PATIENCE).is_ok(), "containers of a network see each other");
-        assert!(ask_tcp(&world.neighbour, web.ip, 80, IMPATIENCE).is_err(), "what is not published is not routed in");
-        drop(service);
-        world.stop(network, "gantry0").await;
+        sh("cd /proc/sys/net; for f in bridge/bridge-nf-call-iptables; do if [ -e $f ]; then echo 0 > $f; fi; done
+            echo 1 > ipv4/conf/all/rp_filter; echo 1 > ipv4/conf/default/rp_filter");
+        reach_from_everywhere(&world).await;
+        sh("cd /proc/sys/net; for f in bridge/bridge-nf-call-iptables; do if [ -e $f ]; then echo 1 > $f; fi; done
+            echo 0 > ipv4/conf/all/rp_filter; echo 0 > ipv4/conf/default/rp_filter");
     });
+}
+
+async fn reach_from_everywhere(world: &World) {
+    let network = world.start("gantry0").await.unwrap();
+    let (_, web) = attach(&network, "web", &["8080:80", "8080:80/udp", "127.0.0.1:9090:80"]).await.unwrap();
+    let (_, other) = attach(&network, "other", &[]).await.unwrap();
+    let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web");
+    let host = &world.here;
+    let from = [
+        ("the host by 127.0.0.1", host, LOCALHOST),
+        ("the host by 127.9.9.9", host, Ipv4Addr::new(127, 9, 9, 9)),
+        ("the host by its address", host, HOST),
+        ("the host by the bridge", host, web.gateway),
+        ("another host", &world.neighbour, HOST),
+        ("another container", &other.netns, HOST),
+        ("another container by the bridge", &other.netns, web.gateway),
+        ("itself", &web.netns, HOST),
+        ("itself by the bridge", &web.netns, web.gateway),
+    ];
+    for (who, path, ip) in from {
+        let answer = ask_tcp(path, ip, 8080, PATIENCE).unwrap_or_else(|error| panic!("tcp from {who}: {error}"));
+        assert!(answer.starts_with("web "), "{who}: {answer}");
+        let answer = ask_udp(path, ip, 8080).unwrap_or_else(|error| panic!("udp from {who}: {error}"));
+        assert!(answer.starts_with("web "), "{who}: {answer}");
+    }
+    assert_eq!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap(), format!("web {NEIGHBOUR}"));
+    assert!(ask_tcp(host, LOCALHOST, 9090, PATIENCE).is_ok());
+    assert!(ask_tcp(&world.neighbour, HOST, 9090, IMPATIENCE).is_err(), "published on 127.0.0.1 alone");
+    assert!(ask_tcp(&other.netns, web.ip, 80, PATIENCE).is_ok(), "containers of a network see each other");
+    assert!(ask_tcp(&world.neighbour, web.ip, 80, IMPATIENCE).is_err(), "what is not published is not routed in");
+    drop(service);
+    world.stop(network, "gantry0").await;
 }
 
 #[test]
@@ -449,6 +468,53 @@ fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
         assert_eq!(again.ip, attachment.ip);
         drop(process);
         world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn the_last_one_out_restores_whatever_became_of_the_first() {
+    on_a_host(async |world: Rc<World>| {
+        sh("echo 0 > /proc/sys/net/ipv4/conf/all/accept_redirects");
+        let before = snapshot();
+        let forwards = || sh("cat /proc/sys/net/ipv4/ip_forward").trim() == "1";
+        let first = world.start("gantry0").await.unwrap();
+        let second = world.start("gantry1").await.unwrap();
+        first.do_send(Crash);
+        until("the actor is gone", || !first.connected()).await;
+        world.stop(second, "gantry1").await;
+        assert!(forwards(), "the first one's bridge is there yet");
+        let third = world.start("gantry2").await.unwrap();
+        // Only the journal knows now what the first one found.
+        sh("ip link del gantry0");
+        let again = world.start("gantry0").await.unwrap();
+        world.stop(again, "gantry0").await;
+        assert!(forwards(), "the third needs it");
+        world.stop(third, "gantry2").await;
+        assert_eq!(snapshot(), before);
+        sh("echo 1 > /proc/sys/net/ipv4/conf/all/accept_redirects");
+    });
+}
+
+#[test]
+fn a_bridge_that_was_not_marked_yet_is_swept() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry0");
+        sh("ip link add gantry0 address 02:42:0a:43:00:01 type bridge");
+        assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "nobody says that it is ours");
+        std::fs::write(config.run.join("network.journal"), "link gantry0\n").unwrap();
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_process_that_stays_in_its_namespace_holds_nothing_up() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (_, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
+        let process = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web");
+        world.stop(network, "gantry0").await;
+        drop(process);
     });
 }
 
