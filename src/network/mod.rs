@@ -26,6 +26,7 @@ mod members;
 mod names;
 mod netns;
 mod nfnl;
+mod occupied;
 mod pool;
 mod ports;
 mod rtnl;
@@ -33,6 +34,7 @@ mod rules;
 mod seats;
 mod spares;
 mod subnet;
+mod sweep;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -48,7 +50,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
-pub use host::undo;
+pub use sweep::undo;
 
 use crate::config::{Config, Subnet};
 use crate::events::Bus;
