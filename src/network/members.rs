@@ -64,11 +64,15 @@ impl Member {
     }
 }
 
+fn closing() -> Refusal {
+    Refusal::shutting_down("the network is being taken down")
+}
+
 impl Network {
     /// Enters the container in the books, on its way there.
     pub(super) fn admit(&mut self, attach: &Attach) -> Result<(), Refusal> {
         if self.closing {
-            return Err(Refusal::shutting_down("the network is being taken down"));
+            return Err(closing());
         }
         if self.members.contains_key(&attach.id) {
             return Err(Refusal::internal(format_args!("{} is on the network already", attach.name)));
@@ -86,6 +90,8 @@ impl Network {
     /// Makes the attachment for the one who has this seat.
     pub(super) fn begin(&mut self, seat: Result<Seat, Refusal>, publish: Vec<Publish>) -> Change<Outcome> {
         let seat = match seat {
+            // The seat may have been waited for.
+            Ok(_) if self.closing => return Box::pin(actix::fut::err(closing())),
             Ok(seat) => seat,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
