@@ -4,19 +4,26 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::host::Base;
 use super::netns::Namespace;
+use super::nfnl::Nfnl;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::{bridge, elements, wrong};
 use crate::id::Publish;
 use crate::refusal::Refusal;
 
+/// One socket for all jobs.
+pub type Shared = Arc<Mutex<Nfnl>>;
+
 /// What is to be made.
 pub struct Plan {
     /// On which bridge.
     pub base: Base,
+    /// The rules' socket.
+    pub nfnl: Shared,
     /// What the host's end of the link is called.
     pub link: String,
     /// The container's address.
@@ -53,7 +60,8 @@ impl Plan {
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         let mut host = Rtnl::open().map_err(|error| refused("a netlink socket", error))?;
         let joined = join(&mut host, &self.base, &self.link, &mut namespace, self.ip).and_then(|()| {
-            let published = elements::publish(&self.base.bridge, reserved.ports(), self.ip);
+            let mut nfnl = lock(&self.nfnl);
+            let published = elements::publish(&mut nfnl, &self.base.bridge, reserved.ports(), self.ip);
             published.map_err(|error| wrong(&format!("publishing in the nft table inet {}", self.base.bridge), &error))
         });
         match joined {
@@ -75,9 +83,14 @@ fn join(host: &mut Rtnl, base: &Base, link: &str, namespace: &mut Namespace, ip:
 
 /// Takes the ports of the container at `ip` off the rules, then gives them back to the host. In this order: a process
 /// that gets a port must get its traffic too.
-pub fn unpublish(base: &Base, reserved: Reserved, ip: Ipv4Addr) {
-    if let Err(error) = elements::unpublish(&base.bridge, reserved.ports(), ip) {
+pub fn unpublish(base: &Base, nfnl: &Shared, reserved: Reserved, ip: Ipv4Addr) {
+    if let Err(error) = elements::unpublish(&mut lock(nfnl), &base.bridge, reserved.ports(), ip) {
         log::warn!("the ports of {ip} are still in the nft table inet {}: {error}", base.bridge);
     }
     drop(reserved);
+}
+
+fn lock(nfnl: &Shared) -> MutexGuard<'_, Nfnl> {
+    // A socket has no state that a panic could tear.
+    nfnl.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,6 +32,7 @@ pub fn create(host: &mut Rtnl, name: &str, alias: &str, gateway: Ipv4Addr, subne
     // feet as ports come and go.
     host.add_link(LinkBridge::new(name).address(hardware_address(gateway)).build())?;
     host.set_link(LinkUnspec::new_with_name(name).alias(alias).build())?;
+    netns::silence_ipv6(name);
     let index = index(host, name)?;
     host.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(gateway, subnet.prefix).build())?;
     host.set_link(LinkUnspec::new_with_index(index).up().build())?;
@@ -50,14 +51,16 @@ pub fn join(host: &mut Rtnl, bridge: u32, name: &str, namespace: &Namespace, ip:
     // Not `.up()` on the peer: the kernel says ENOTCONN.
     let peer =
         LinkUnspec::new_with_name(netns::LINK).setns_by_fd(namespace.raw()).address(hardware_address(ip)).build();
-    let pair = LinkVeth::new(name, netns::LINK).controller(bridge).up();
+    let pair = LinkVeth::new(name, netns::LINK).controller(bridge);
     host.add_link(pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build())?;
+    netns::silence_ipv6(name);
     // Hairpin: a container that asks for a port it publishes itself is answered through the link it asked on.
     let port = InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)]);
     let port = LinkMessageBuilder::<LinkBridgePort>::default()
         .name(name)
         .set_port_kind(InfoPortKind::Bridge)
-        .set_port_data(port);
+        .set_port_data(port)
+        .up();
     host.set_link(port.build())
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::bridge;
 use super::netns::Namespace;
-use super::{blocking, host, rules, wrong};
+use super::{blocking, occupied, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
@@ -71,5 +71,5 @@ fn try_forwarding() -> Result<String, Refusal> {
 }
 
 fn try_subnet(config: &Config) -> Result<String, Refusal> {
-    host::free_subnet(config).map(|subnet| format!("{subnet} is free"))
+    occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))
 }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use nix::libc;
 
-use super::nfnl::{self, Request, Verb};
+use super::nfnl::{self, Nfnl, Request, Verb};
 use super::rules;
 use crate::id::PublishedPort;
 
@@ -24,24 +24,24 @@ const CHUNK: usize = 1000;
 
 /// Lets the host answer for `ports` with the container at `ip`: for all of them or for none. `EEXIST` where one is
 /// published already.
-pub fn publish(table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
+pub fn publish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
     let requests = requests(Verb::AddElements, NLM_F_CREATE | NLM_F_EXCL, table, ports, ip);
-    if requests.is_empty() { Ok(()) } else { nfnl::commit(&requests) }
+    if requests.is_empty() { Ok(()) } else { nfnl.commit(&requests) }
 }
 
 /// Takes `ports` of the container at `ip` off again. Those that are gone already, with their table or without, are no
 /// error.
-pub fn unpublish(table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
+pub fn unpublish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
     if ports.is_empty() {
         return Ok(());
     }
     let delete = || requests(Verb::DeleteElements, 0, table, ports, ip);
-    match nfnl::commit(&delete()) {
+    match nfnl.commit(&delete()) {
         Err(error) if is_missing(&error) => {
             // Somebody took some away. What is added first, where it is missing, can be deleted whole.
             let mut all = requests(Verb::AddElements, NLM_F_CREATE, table, ports, ip);
             all.extend(delete());
-            match nfnl::commit(&all) {
+            match nfnl.commit(&all) {
                 Err(error) if is_missing(&error) => Ok(()),
                 done => done,
             }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::attach::{self, Failed, Made, Plan};
 use super::netns;
-use super::ports::{Reserved, Unavailable};
+use super::ports::{self, Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::seats::Seat;
 use super::{Attach, Attachment, BRIDGE, Network, blocking, bridge};
@@ -64,14 +64,22 @@ impl Member {
     }
 }
 
+fn closing() -> Refusal {
+    Refusal::shutting_down("the network is being taken down")
+}
+
 impl Network {
     /// Enters the container in the books, on its way there.
     pub(super) fn admit(&mut self, attach: &Attach) -> Result<(), Refusal> {
         if self.closing {
-            return Err(Refusal::shutting_down("the network is being taken down"));
+            return Err(closing());
         }
         if self.members.contains_key(&attach.id) {
             return Err(Refusal::internal(format_args!("{} is on the network already", attach.name)));
+        }
+        let had: usize = self.members.values().map(|member| ports::count(&member.publish)).sum();
+        if had + ports::count(&attach.publish) > self.ports_max {
+            return Err(Refusal::busy(format_args!("{had} ports are published, of {} at most", self.ports_max)));
         }
         let (name, publish) = (attach.name.clone(), attach.publish.clone());
         self.members.insert(attach.id.clone(), Member { name, publish, held: None, waiting: Vec::new() });
@@ -82,12 +90,15 @@ impl Network {
     /// Makes the attachment for the one who has this seat.
     pub(super) fn begin(&mut self, seat: Result<Seat, Refusal>, publish: Vec<Publish>) -> Change<Outcome> {
         let seat = match seat {
+            // The seat may have been waited for.
+            Ok(_) if self.closing => return Box::pin(actix::fut::err(closing())),
             Ok(seat) => seat,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let link = self.names.of(seat.ip(), self.base.subnet.prefix);
         let namespace = self.spares.take();
-        let plan = Plan { base: self.base.clone(), link: link.clone(), ip: seat.ip(), publish, namespace };
+        let (base, nfnl) = (self.base.clone(), self.nfnl.clone());
+        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, namespace };
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((link, seat, made?))).into_actor(self))
     }
@@ -99,9 +110,10 @@ impl Network {
         outcome: Outcome,
         ctx: &mut Context<Self>,
     ) -> Change<Result<Attachment, Refusal>> {
+        self.spares.fill();
         let entered = match outcome {
             Ok((link, seat, Ok(made))) => self.enter(&id, link, seat, made),
-            Ok((link, seat, Err(failed))) => Err(self.fail(link, seat, failed, ctx)),
+            Ok((link, seat, Err(failed))) => Err(self.fail(&id, link, seat, failed, ctx)),
             Err(refusal) => Err(refusal),
         };
         let unwanted = self.closing || self.members.get(&id).is_none_or(|member| !member.waiting.is_empty());
@@ -132,24 +144,32 @@ impl Network {
         };
         let held = Held { attachment: attachment.clone(), namespace: made.namespace, reserved: made.reserved, seat };
         member.held = Some(held);
-        let details = vec![("container", member.name.to_string()), ("ip", attachment.ip.to_string())];
-        self.bus.publish(Kind::Network, BRIDGE, "connect", details);
+        self.tell(id, "connect", attachment.ip);
         Ok(attachment)
     }
 
+    fn tell(&self, id: &ContainerId, action: &'static str, ip: Ipv4Addr) {
+        if let Some(member) = self.members.get(id) {
+            let details = vec![("container", member.name.to_string()), ("ip", ip.to_string())];
+            self.bus.publish(Kind::Network, BRIDGE, action, details);
+        }
+    }
+
     /// Sees to what a failed attempt leaves, and tells why it failed.
-    fn fail(&mut self, link: String, seat: Seat, failed: Failed, ctx: &mut Context<Self>) -> Refusal {
+    fn fail(&mut self, id: &ContainerId, link: String, seat: Seat, failed: Failed, ctx: &mut Context<Self>) -> Refusal {
         if failed.namespace.is_some() {
             self.leave(link, seat, ctx);
         }
         match failed.why {
             Unavailable::Refused(refusal) => refusal,
-            Unavailable::Taken(ip, port, proto) => self.taken(ip, port, proto),
+            Unavailable::Taken(ip, port, proto) => self.taken(id, ip, port, proto),
         }
     }
 
-    fn taken(&self, ip: Ipv4Addr, port: u16, proto: Proto) -> Refusal {
-        let holder = self.members.values().find(|member| member.held.is_some() && member.has(ip, port, proto));
+    /// Who has the port that `id` wanted: another container, or else a process that is none of ours.
+    fn taken(&self, id: &ContainerId, ip: Ipv4Addr, port: u16, proto: Proto) -> Refusal {
+        let others = self.members.iter().filter(|(other, member)| *other != id && member.has(ip, port, proto));
+        let holder = others.map(|(_, member)| member).max_by_key(|member| member.is_settled());
         let holder = holder.map_or_else(|| "a process of this host".to_owned(), |member| member.name.to_string());
         Refusal::in_use(format_args!("port {ip}:{port}/{} is in use by {holder}", proto.as_str()))
     }
@@ -161,12 +181,13 @@ impl Network {
         else {
             return Box::pin(actix::fut::ready(()));
         };
-        let (base, ip) = (self.base.clone(), attachment.ip);
-        let unpublished = self.job(move || attach::unpublish(&base, reserved, ip));
+        let (base, nfnl, ip) = (self.base.clone(), self.nfnl.clone(), attachment.ip);
+        let unpublished = self.job(move || attach::unpublish(&base, &nfnl, reserved, ip));
         Box::pin(unpublished.into_actor(self).map(move |_, network, ctx| {
             // In this order: the notice must find the link among those that leave.
             network.leave(attachment.link, seat, ctx);
             drop(namespace);
+            network.tell(&id, "disconnect", attachment.ip);
             network.strike(&id);
         }))
     }

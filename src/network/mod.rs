@@ -26,6 +26,7 @@ mod members;
 mod names;
 mod netns;
 mod nfnl;
+mod occupied;
 mod pool;
 mod ports;
 mod rtnl;
@@ -33,11 +34,12 @@ mod rules;
 mod seats;
 mod spares;
 mod subnet;
+mod sweep;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -48,13 +50,14 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
-pub use host::undo;
+pub use sweep::undo;
 
 use crate::config::{Config, Subnet};
 use crate::events::Bus;
 use crate::id::{ContainerId, Name, Publish, PublishedPort};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
+use attach::Shared;
 use host::{Base, Host};
 use members::Member;
 use names::LinkNames;
@@ -133,6 +136,8 @@ pub struct Close;
 /// The keeper of the network's books.
 pub struct Network {
     base: Base,
+    /// The socket by which ports are published.
+    nfnl: Shared,
     /// What [`Close`] takes down.
     host: Option<Host>,
     names: LinkNames,
@@ -141,6 +146,8 @@ pub struct Network {
     members: HashMap<ContainerId, Member>,
     /// Links that are about to vanish, and the seats that they still have.
     leaving: HashMap<String, Seat>,
+    /// How many ports all of them may publish.
+    ports_max: usize,
     jobs: Arc<Semaphore>,
     /// How many members there are and links about to vanish.
     open: watch::Sender<usize>,
@@ -153,9 +160,10 @@ impl Network {
     /// Makes bridge and table anew, after a sweep of what a dead run of the same bridge left. Refused, with nothing left
     /// behind, where something of the same name is not ours, or another daemon has it.
     pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
-        let host = host::raise(config, tools).await?;
+        let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
         let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
         let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
+        let host = host::raise(config, tools).await?;
         let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
@@ -165,9 +173,11 @@ impl Network {
             spares: Spares::default(),
             members: HashMap::new(),
             leaving: HashMap::new(),
+            ports_max: ports::bound_for_all(),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
+            nfnl: Arc::new(Mutex::new(nfnl)),
             host: Some(host),
             base,
             bus,

@@ -6,8 +6,6 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
@@ -40,6 +38,8 @@ impl Namespace {
         let descriptor = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut inside = Rtnl::open()?;
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
+        // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)
+        silence_ipv6("default");
         Ok(Self { descriptor, inside })
     }
 
@@ -57,14 +57,6 @@ impl Namespace {
     pub fn configure(&mut self, ip: Ipv4Addr, prefix: u8, gateway: Ipv4Addr) -> io::Result<()> {
         let link = self.inside.link(LINK)?.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::ENODEV))?;
         let index = link.header.index;
-        // No link-local IPv6 address: with it come a second of waiting for duplicates and traffic nobody asked for.
-        let generation = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
-        let quiet = LinkUnspec::new_with_index(index)
-            .interface_family(AddressFamily::Unspec)
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![generation]));
-        if let Err(error) = self.inside.set_link(quiet.build()) {
-            log::debug!("{LINK} keeps its IPv6 link-local address: {error}");
-        }
         self.inside.set_link(LinkUnspec::new_with_index(index).up().build())?;
         self.inside.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, prefix).build())?;
         self.inside.add_route(RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build())
@@ -79,4 +71,13 @@ impl Namespace {
 /// Where others (crun) find the namespace as long as `descriptor` is open.
 pub fn path(descriptor: &OwnedFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()).into()
+}
+
+/// Keeps IPv6 off a link of the calling thread's network namespace. With it every new link asks all others on the bridge
+/// whether its link-local address is free, and which groups they are in: noise that grows with their number.
+pub fn silence_ipv6(link: &str) {
+    // Where the kernel has no IPv6 there is nothing to silence.
+    if let Err(error) = std::fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1") {
+        log::debug!("{link} keeps its IPv6: {error}");
+    }
 }

@@ -23,6 +23,8 @@ const NESTED: u16 = 0x8000;
 const TABLE_ATTRIBUTES: (u16, u16) = (1, 6);
 /// Bytes of a netlink header, and of the nfnetlink header behind it.
 const HEADERS: usize = 16 + 4;
+/// A batch longer than this needs a longer send buffer than a socket is born with.
+const SEND_BUFFER: usize = 64 << 10;
 /// An answer is an acknowledgement, or one table.
 const ANSWER_MAX: usize = 16 << 10;
 
@@ -69,93 +71,112 @@ pub fn text(to: &mut Vec<u8>, kind: u16, value: &str) {
     attribute(to, kind, &[value.as_bytes(), &[0]].concat());
 }
 
-/// Carries `requests` out as one transaction: all of them or none.
-pub fn commit(requests: &[Request]) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    message(&mut bytes, BATCH.0, 0, 0, SUBSYSTEM, &[]);
-    let last = requests.len();
-    for (sequence, request) in (1..).zip(requests) {
-        // One acknowledgement is enough; what fails is told in any case.
-        let flags = if sequence == last { request.flags | NLM_F_ACK } else { request.flags };
-        message(&mut bytes, (SUBSYSTEM << 8) | request.verb as u16, flags, sequence, 0, &request.attributes);
+/// A socket to nf_tables. It acts in the network namespace of the thread that opened it, from whatever thread.
+///
+/// Keep it: closing one waits in the kernel for the end of deletions under way, some 10 ms.
+pub struct Nfnl {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Nfnl {
+    /// A socket in the calling thread's network namespace.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_cap_ack(true)?;
+        Ok(Self { socket, sequence: 0 })
     }
-    message(&mut bytes, BATCH.1, 0, last + 1, SUBSYSTEM, &[]);
-    let socket = open()?;
-    if bytes.len() > 64 << 10 {
-        setsockopt(&socket, sockopt::SndBufForce, &(2 * bytes.len()))?;
+
+    /// Carries `requests` out as one transaction: all of them or none.
+    pub fn commit(&mut self, requests: &[Request]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.message(&mut bytes, BATCH.0, 0, SUBSYSTEM, &[]);
+        for (left, request) in (0..requests.len()).rev().zip(requests) {
+            // One acknowledgement is enough; what fails is told in any case.
+            let flags = if left == 0 { request.flags | NLM_F_ACK } else { request.flags };
+            self.message(&mut bytes, (SUBSYSTEM << 8) | request.verb as u16, flags, 0, &request.attributes);
+        }
+        let acknowledged = self.sequence;
+        self.message(&mut bytes, BATCH.1, 0, SUBSYSTEM, &[]);
+        if bytes.len() > SEND_BUFFER {
+            setsockopt(&self.socket, sockopt::SndBufForce, &(2 * bytes.len()))?;
+        }
+        self.socket.send(&bytes, 0)?;
+        self.outcome(acknowledged)
     }
-    socket.send(&bytes, 0)?;
-    outcome(&socket)
-}
 
-/// The comment of the table `inet NAME`; empty where it has none, nothing where there is no such table.
-pub fn table_comment(name: &str) -> io::Result<Option<String>> {
-    let socket = open()?;
-    let mut bytes = Vec::new();
-    let mut attributes = Vec::new();
-    text(&mut attributes, TABLE_ATTRIBUTES.0, name);
-    message(&mut bytes, (SUBSYSTEM << 8) | Verb::GetTable as u16, 0, 1, 0, &attributes);
-    socket.send(&bytes, 0)?;
-    let answer = receive(&socket)?;
-    match error_of(&answer) {
-        Some(libc::ENOENT) => Ok(None),
-        Some(code) => Err(Error::from_raw_os_error(code)),
-        None => Ok(Some(comment_of(answer.get(HEADERS..).unwrap_or_default()))),
-    }
-}
-
-/// Deletes the table `inet NAME` with all within, if there is one.
-pub fn delete_table(name: &str) -> io::Result<()> {
-    let mut attributes = Vec::new();
-    text(&mut attributes, TABLE_ATTRIBUTES.0, name);
-    match commit(&[Request { verb: Verb::DeleteTable, flags: 0, attributes }]) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        done => done,
-    }
-}
-
-fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.set_cap_ack(true)?;
-    Ok(socket)
-}
-
-/// `resource` is 0, or the subsystem that a batch is for.
-fn message(to: &mut Vec<u8>, kind: u16, flags: u16, sequence: usize, resource: u16, attributes: &[u8]) {
-    let family = if resource == 0 { INET } else { 0 };
-    to.extend(((HEADERS + attributes.len()) as u32).to_ne_bytes());
-    to.extend(kind.to_ne_bytes());
-    to.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    to.extend((sequence as u32).to_ne_bytes());
-    to.extend(0u32.to_ne_bytes());
-    to.extend([family, 0]);
-    to.extend(resource.to_be_bytes());
-    to.extend(attributes);
-}
-
-/// Reads what became of a batch: the first failure told, or the acknowledgement. All of it is there when `send` is back.
-fn outcome(socket: &Socket) -> io::Result<()> {
-    let mut acknowledged = false;
-    loop {
-        match receive(socket) {
-            Ok(answer) => match error_of(&answer) {
-                Some(0) => acknowledged = true,
-                Some(code) => return Err(Error::from_raw_os_error(code)),
-                None => {}
-            },
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && acknowledged => return Ok(()),
-            Err(error) => return Err(error),
+    /// The comment of the table `inet NAME`; empty where it has none, nothing where there is no such table.
+    pub fn table_comment(&mut self, name: &str) -> io::Result<Option<String>> {
+        let mut bytes = Vec::new();
+        let mut attributes = Vec::new();
+        text(&mut attributes, TABLE_ATTRIBUTES.0, name);
+        self.message(&mut bytes, (SUBSYSTEM << 8) | Verb::GetTable as u16, 0, 0, &attributes);
+        self.socket.send(&bytes, 0)?;
+        let answer = self.receive()?;
+        match error_of(&answer) {
+            Some(libc::ENOENT) => Ok(None),
+            Some(code) => Err(Error::from_raw_os_error(code)),
+            None => Ok(Some(comment_of(answer.get(HEADERS..).unwrap_or_default()))),
         }
     }
+
+    /// Deletes the table `inet NAME` with all within, if there is one.
+    pub fn delete_table(&mut self, name: &str) -> io::Result<()> {
+        let mut attributes = Vec::new();
+        text(&mut attributes, TABLE_ATTRIBUTES.0, name);
+        match self.commit(&[Request { verb: Verb::DeleteTable, flags: 0, attributes }]) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Adds a message to a batch. `resource` is 0, or the subsystem that a batch is for.
+    fn message(&mut self, to: &mut Vec<u8>, kind: u16, flags: u16, resource: u16, attributes: &[u8]) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let family = if resource == 0 { INET } else { 0 };
+        to.extend(((HEADERS + attributes.len()) as u32).to_ne_bytes());
+        to.extend(kind.to_ne_bytes());
+        to.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+        to.extend(self.sequence.to_ne_bytes());
+        to.extend(0u32.to_ne_bytes());
+        to.extend([family, 0]);
+        to.extend(resource.to_be_bytes());
+        to.extend(attributes);
+    }
+
+    /// Reads what became of a batch: the first failure told, or else the acknowledgement. All of it is there when `send`
+    /// is back, and all of it is read, so that nothing is left for the next.
+    fn outcome(&mut self, acknowledged: u32) -> io::Result<()> {
+        let mut outcome = Err(Error::other("nf_tables did not answer"));
+        let mut failed = false;
+        loop {
+            match self.receive() {
+                Ok(answer) => match error_of(&answer) {
+                    Some(0) if !failed && sequence_of(&answer) == Some(acknowledged) => outcome = Ok(()),
+                    Some(code) if !failed && code != 0 => {
+                        failed = true;
+                        outcome = Err(Error::from_raw_os_error(code));
+                    }
+                    _ => {}
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return outcome,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; ANSWER_MAX];
+        let length = self.socket.recv(&mut buffer.as_mut_slice(), libc::MSG_DONTWAIT)?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
 }
 
-fn receive(socket: &Socket) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; ANSWER_MAX];
-    let length = socket.recv(&mut buffer.as_mut_slice(), libc::MSG_DONTWAIT)?;
-    buffer.truncate(length);
-    Ok(buffer)
+fn sequence_of(answer: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(answer.get(8..12)?.try_into().ok()?))
 }
 
 /// The errno that an `NLMSG_ERROR` carries, 0 for an acknowledgement; none where the message is another.

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, accept4, bind, getsockname, listen,
     setsockopt, socket, sockopt,
@@ -16,6 +17,17 @@ use crate::refusal::Refusal;
 
 /// How many ports one container may publish: each is a descriptor of the daemon's.
 pub const PORTS_MAX: usize = 4096;
+
+/// How many ports all containers together may publish, so that descriptors are left for everything else.
+pub fn bound_for_all() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit / 2).unwrap_or(usize::MAX)
+}
+
+/// How many ports `publish` asks for.
+pub fn count(publish: &[Publish]) -> usize {
+    publish.iter().map(|publish| usize::from(publish.count)).sum()
+}
 
 /// The ports that one container has of the host. Dropped, they are free again.
 #[derive(Debug, Default)]
@@ -36,7 +48,7 @@ pub enum Unavailable {
 impl Reserved {
     /// All that `publish` asks for, or nothing.
     pub fn take(publish: &[Publish]) -> Result<Self, Unavailable> {
-        let wanted: usize = publish.iter().map(|publish| usize::from(publish.count)).sum();
+        let wanted = count(publish);
         if wanted > PORTS_MAX {
             let message = format!("{wanted} published ports; a container may have {PORTS_MAX}");
             return Err(Unavailable::Refused(Refusal::bad_value(message)));

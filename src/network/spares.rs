@@ -20,14 +20,12 @@ struct Stock {
 }
 
 impl Spares {
-    /// One of the stock, if there is one. The gap is filled in the background.
+    /// One of the stock, if there is one.
     pub fn take(&self) -> Option<Namespace> {
-        let namespace = self.0.borrow_mut().ready.pop();
-        self.fill();
-        namespace
+        self.0.borrow_mut().ready.pop()
     }
 
-    /// Fills the stock in the background.
+    /// Fills the stock in the background: when nobody waits, for making a namespace holds up whoever makes a link.
     pub fn fill(&self) {
         let stock = self.0.borrow();
         if stock.filling || stock.closed || stock.ready.len() >= READY_MAX {
