@@ -19,7 +19,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Used by every layer; they use only each other.
-const LEAVES: &[&str] = &["wire", "id", "refusal", "events", "journal", "link", "config"];
+const LEAVES: &[&str] =
+    &["wire", "id", "refusal", "events", "journal", "link", "config", "cgroup", "outbox", "readiness"];
 
 /// The most lines of a file.
 const LINES_MAX: usize = 400;
