@@ -149,6 +149,17 @@ impl Reply {
         self.lines.iter().filter(|line| line.head == "LOG").map(Parsed::text).collect()
     }
 
+    /// All that a container wrote to one stream, put together again from its lines and pieces.
+    pub fn written(&self, stream: &str) -> String {
+        let pieces = self.lines.iter().filter(|line| line.head == "LOG").map(Parsed::text);
+        let text = |piece: String| {
+            let (head, text) = piece.split_once(' ')?;
+            let end = if head.ends_with('+') { "" } else { "\n" };
+            (head.trim_end_matches('+') == stream).then(|| format!("{text}{end}"))
+        };
+        pieces.filter_map(text).collect()
+    }
+
     /// The one JSON document.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {

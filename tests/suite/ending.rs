@@ -79,14 +79,12 @@ fn the_hosts_settings_are_put_back() {
     daemon.import_busybox();
     daemon.ok(&format!("run busybox name=web publish=8080:80 {HTTPD}"));
     assert_eq!(daemon.sh("cat /proc/sys/net/ipv4/ip_forward").succeeds().trim(), "1");
-    // The namespace outlives the daemon for as long as this shell holds it.
-    let pid = daemon.pid();
-    let after = shell::sh(&format!(
-        "exec 3</proc/{pid}/ns/net; kill {pid}; tail --pid={pid} -f /dev/null
-        nsenter --net=/proc/self/fd/3 sh -c 'cat /proc/sys/net/ipv4/ip_forward; nft list tables; ip -o link'"
-    ));
-    assert!(daemon.wait().success());
-    let after = after.succeeds();
+    // The namespace outlives the daemon for as long as we hold it.
+    let namespace = std::fs::File::open(format!("/proc/{}/ns/net", daemon.pid())).unwrap();
+    assert!(daemon.term().success());
+    let held = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&namespace));
+    let look = "cat /proc/sys/net/ipv4/ip_forward; nft list tables; ip -o link";
+    let after = shell::sh(&format!("nsenter --net={held} sh -c '{look}'")).succeeds();
     assert!(after.starts_with("0\n1: lo:") && after.lines().count() == 2, "{after}");
 }
 

@@ -16,6 +16,9 @@ use super::shell::{self, Output};
 /// How long the daemon may take to start, to leave and to settle. A bound on a hang, never a measure of speed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How many network namespaces the daemon may keep for the next containers.
+const MADE_AHEAD: usize = 4;
+
 /// How a daemon is to be started, where it is not the usual way.
 #[derive(Default)]
 pub struct Setup {
@@ -33,15 +36,15 @@ pub struct Daemon {
     place: Place,
     setup: Setup,
     child: Option<Child>,
-    /// How many descriptors it has open while one client is connected and nothing runs.
-    idle: usize,
+    /// The descriptors it has open while one client is connected and nothing runs.
+    idle: Vec<String>,
 }
 
 impl Setup {
     /// Starts it and waits for its socket.
     #[track_caller]
     pub fn start(self) -> Daemon {
-        let mut daemon = Daemon { place: Place::claim(), setup: self, child: None, idle: 0 };
+        let mut daemon = Daemon { place: Place::claim(), setup: self, child: None, idle: Vec::new() };
         daemon.restart();
         daemon
     }
@@ -99,8 +102,8 @@ impl Daemon {
             conn.is_some()
         });
         conn.take().expect("until left it there").ok("ping");
-        if self.idle == 0 {
-            self.idle = held(&self.descriptors_with_one_client());
+        if self.idle.is_empty() {
+            self.idle = self.descriptors_with_one_client();
         }
     }
 
@@ -213,16 +216,28 @@ impl Daemon {
             return;
         }
         let settled = shell::waits(Duration::from_secs(10), || {
-            host::children(self.pid()).is_empty() && held(&self.descriptors_with_one_client()) <= self.idle
+            host::children(self.pid()).is_empty() && self.opened_since().is_empty()
         });
         if !settled {
-            let (children, open) = (host::children(self.pid()), self.descriptors_with_one_client());
-            panic!(
-                "idle, it had {} descriptors; now {open:#?}\nits children: {children:#?}\n{}",
-                self.idle,
-                self.log()
-            );
+            let (children, open) = (host::children(self.pid()), self.opened_since());
+            panic!("idle, it holds more than at its start: {open:#?}\nits children: {children:#?}\n{}", self.log());
         }
+    }
+
+    /// What it holds open beyond what it did when nothing had run yet. Network namespaces made ahead, a socket in each,
+    /// come and go.
+    fn opened_since(&self) -> Vec<String> {
+        let is_namespace = |one: &String| one == "net";
+        let mut open = self.descriptors_with_one_client();
+        let ahead = open.iter().filter(|one| is_namespace(one)).count();
+        let known_ahead = self.idle.iter().filter(|one| is_namespace(one)).count();
+        let made = (known_ahead..ahead.min(MADE_AHEAD)).flat_map(|_| ["net".to_owned(), "socket".to_owned()]);
+        for known in self.idle.iter().cloned().chain(made) {
+            if let Some(at) = open.iter().position(|one| *one == known) {
+                open.swap_remove(at);
+            }
+        }
+        open
     }
 
     /// Its descriptors while exactly one client is known to be connected: a reply proves the accept.
@@ -257,13 +272,6 @@ impl Drop for Daemon {
         ending.0.assert_clean();
         std::fs::remove_dir_all(place).expect("nothing holds the directory");
     }
-}
-
-/// How many of these descriptors a daemon holds for what it does. Namespaces that it makes ahead are left out, each with
-/// the socket inside: they come and go in the background, four at most.
-fn held(descriptors: &[String]) -> usize {
-    let ahead = descriptors.iter().filter(|to| to.starts_with("net:")).count().min(4);
-    descriptors.len() - 2 * ahead
 }
 
 /// Ends the daemon badly where a check at its end fails.

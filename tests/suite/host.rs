@@ -59,10 +59,13 @@ pub fn children(pid: u32) -> Vec<String> {
     pids.iter().map(|pid| format!("child {pid} ({:?}): {}", state(*pid), cmdline(*pid).replace('\0', " "))).collect()
 }
 
-/// The open descriptors of a process, one line each.
+/// The open descriptors of a process, one line each, without the numbers that tell two sockets apart.
 pub fn descriptors(pid: u32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let line = |entry: fs::DirEntry| fs::read_link(entry.path()).map(|to| to.display().to_string());
+    let kind = |to: PathBuf| {
+        to.to_string_lossy().split_once(":[").map_or(to.display().to_string(), |(kind, _)| kind.to_owned())
+    };
+    let line = |entry: fs::DirEntry| fs::read_link(entry.path()).map(kind);
     let mut lines: Vec<String> = entries.filter_map(|entry| line(entry).ok()).collect();
     lines.sort();
     lines

@@ -167,11 +167,9 @@ fn every_reply_key_is_told_and_there() {
     let sections = sections(&page);
     let told = |verb: &str| sections.iter().find(|section| section.verb() == verb).map(Section::reply_keys);
     let known = VERBS.iter().filter_map(|verb| Some((verb, told(verb.form.name)?)));
-    let wrong: Vec<_> = known
-        .filter_map(|(verb, told)| {
-            differ(verb.form.name, &verb.reply_keys.concat().into_iter().map(str::to_owned).collect(), &told)
-        })
-        .collect();
+    let there = |keys: &[&[&str]]| keys.concat().into_iter().map(str::to_owned).collect();
+    let wrong: Vec<_> =
+        known.filter_map(|(verb, told)| differ(verb.form.name, &there(verb.reply_keys), &told)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
