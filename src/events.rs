@@ -13,6 +13,9 @@ const LAG_MAX: usize = 1024;
 /// How many past events are kept for `since=`.
 const HISTORY_MAX: usize = 1024;
 
+/// The keys an event may carry beyond `time`, `type`, `name` and `action`.
+pub const DETAILS: [&str; 8] = ["id", "image", "signal", "exit", "oom", "container", "ip", "digest"];
+
 /// What kind of thing an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -81,6 +84,7 @@ impl Bus {
         action: &'static str,
         details: Vec<(&'static str, String)>,
     ) {
+        debug_assert!(details.iter().all(|(key, _)| DETAILS.contains(key)), "a key that no table has: {details:?}");
         let event = Arc::new(Event { time: SystemTime::now(), kind, name: name.into(), action, details });
         let mut history = self.history.borrow_mut();
         if history.len() == HISTORY_MAX {

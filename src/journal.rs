@@ -29,6 +29,12 @@ pub enum Step {
         /// Its name.
         name: String,
     },
+    /// A container's place on the network: its address, namespace and published ports. They die with the daemon; the
+    /// link's leftover is swept by its name.
+    Attachment {
+        /// The container's id.
+        id: String,
+    },
     /// A process, told from a later one of the same pid by its start time.
     Process {
         /// Its pid.
@@ -65,6 +71,7 @@ impl Step {
             Self::Sysctl { path: at, value } => ("sysctl", vec![path(at), value.clone().into()]),
             Self::Link { name } => ("link", vec![name.clone().into()]),
             Self::Table { name } => ("table", vec![name.clone().into()]),
+            Self::Attachment { id } => ("attachment", vec![id.clone().into()]),
             Self::Process { pid, start } => ("process", vec![pid.to_string().into(), start.to_string().into()]),
             Self::Runtime { id } => ("runtime", vec![id.clone().into()]),
             Self::Cgroup { path } => ("cgroup", vec![path.clone().into()]),
@@ -95,6 +102,7 @@ impl Step {
             b"sysctl" => Self::Sysctl { path: path(next())?, value: text(next())? },
             b"link" => Self::Link { name: text(next())? },
             b"table" => Self::Table { name: text(next())? },
+            b"attachment" => Self::Attachment { id: text(next())? },
             b"process" => Self::Process { pid: text(next())?.parse().ok()?, start: text(next())?.parse().ok()? },
             b"runtime" => Self::Runtime { id: text(next())? },
             b"cgroup" => Self::Cgroup { path: text(next())? },
@@ -164,7 +172,7 @@ impl Journal {
     }
 
     /// Removes the journal: nothing is left to undo.
-    pub fn remove(self) {
+    pub fn remove(&self) {
         if let Err(e) = std::fs::remove_file(&self.path) {
             log::warn!("{}: {e}", self.path.display());
         }

@@ -1,9 +1,21 @@
 //! gantry: a lightweight OCI container engine. This page is the map.
+pub mod cgroup;
 pub mod config;
+pub mod container;
+pub mod daemon;
+pub mod engine;
 pub mod events;
 pub mod id;
+pub mod images;
 pub mod journal;
 pub mod link;
+pub mod network;
+pub mod outbox;
+pub mod readiness;
 pub mod refusal;
+pub mod session;
+pub mod supervisor;
 pub mod tools;
+pub mod undo;
+pub mod verbs;
 pub mod wire;

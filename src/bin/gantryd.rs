@@ -1,2 +1,31 @@
-//! The daemon's entry: flags to Config, Config to the daemon, its result to an exit code.
-fn main() {}
+//! The daemon's entry: flags to configuration, configuration to the daemon, its result to an exit code.
+
+use std::process::ExitCode;
+
+use gantry::config::{Config, command};
+use gantry::daemon;
+
+fn main() -> ExitCode {
+    let log = env_logger::Env::new().filter_or("GANTRY_LOG", "info");
+    env_logger::Builder::from_env(log).format_target(false).init();
+    let config = match Config::from_matches(&command().get_matches()) {
+        Ok(config) => config,
+        Err(message) => return fail(&message),
+    };
+    if config.check {
+        return match daemon::check(&config) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(refusal) => fail(refusal.message()),
+        };
+    }
+    match daemon::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => fail(refusal.message()),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("gantryd: {message}");
+    ExitCode::FAILURE
+}

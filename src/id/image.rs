@@ -65,6 +65,30 @@ impl ImageRef {
         if self.is_short() { vec![self.local(), self.remote()] } else { vec![self.clone()] }
     }
 
+    /// The one spelling of what it means: its tag written out, or left out where a digest says more, and `library/`
+    /// written out for `docker.io`. What is kept by reference is kept by this.
+    pub fn canonical(&self) -> Self {
+        let tag = self.tag().filter(|_| self.digest.is_none()).map(str::to_owned);
+        let official = self.registry.as_deref() == Some(DEFAULT_REGISTRY) && !self.repository.contains('/');
+        let repository = if official { format!("library/{}", self.repository) } else { self.repository.clone() };
+        Self { tag, repository, ..self.clone() }
+    }
+
+    /// The same repository's image of that digest, whatever its tag.
+    pub fn with_digest(&self, digest: &str) -> Self {
+        Self { tag: None, digest: Some(digest.to_owned()), ..self.clone() }
+    }
+
+    /// Whether both name the same repository of the same registry.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+
+    /// Whether it stands for something made on this host, which no registry has.
+    pub fn is_local(&self) -> bool {
+        self.registry.as_deref() == Some(LOCAL_REGISTRY)
+    }
+
     /// The pair a container made from it has where no name is said: the last path component, and the tag or the first
     /// twelve digits of the digest.
     pub fn container_name(&self) -> Result<Name, Refusal> {

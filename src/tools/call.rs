@@ -58,7 +58,7 @@ pub struct Output {
 
 impl Call {
     pub(super) fn new(tool: Tool, path: &Path) -> Self {
-        Self { tool, command: command(path), deadline: DEADLINE, stdin: None }
+        Self { tool, command: bound_to_us(command(path)), deadline: DEADLINE, stdin: None }
     }
 
     /// One argument more.
@@ -76,6 +76,12 @@ impl Call {
     /// The directory it runs in.
     pub fn in_dir(mut self, dir: &Path) -> Self {
         self.command.current_dir(dir);
+        self
+    }
+
+    /// One variable more of its environment.
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
         self
     }
 
@@ -147,6 +153,27 @@ pub(super) fn command(path: &Path) -> Command {
     command
 }
 
+/// A command whose process dies with the daemon, even where that is killed: nobody would be left to take back what it
+/// goes on writing. What it makes has the usual modes whatever our umask is. The kernel takes the end of the *thread*
+/// that forked for the parent's: commands are started from the daemon's one thread.
+#[expect(unsafe_code, reason = "nothing but pre_exec reaches between fork and exec")]
+fn bound_to_us(mut command: Command) -> Command {
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+        // A parent that died before the line above sends no signal any more.
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::Interrupted.into()),
+        }
+    };
+    // SAFETY: the closure makes three system calls and allocates nothing, so it may run in a forked child of a threaded
+    // process.
+    unsafe { command.pre_exec(bind) };
+    command
+}
+
 /// What it means that a tool cannot be started.
 pub(super) fn spawn_failed(tool: Tool, error: &std::io::Error) -> Refusal {
     match error.kind() {
@@ -191,4 +218,45 @@ async fn read_end(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// The daemon's death, as the kernel sees it: the end of the thread that forked.
+    #[test]
+    fn a_tool_dies_with_the_daemon() {
+        let file = std::env::temp_dir().join(format!("gantry-deathsig-{}", std::process::id()));
+        let target = file.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let script = format!("echo $$ $(umask) >{0}.new; mv {0}.new {0}; exec sleep 1000", target.display());
+            // Leaked with the runtime, so that neither kills it by being dropped.
+            let call = Call::new(Tool::Crun, Path::new("/bin/sh")).args(["-c", &script]);
+            let call: &'static mut _ = Box::leak(Box::new(Box::pin(call.finish())));
+            runtime.block_on(async {
+                let started = async {
+                    while !target.exists() {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                };
+                let _ = futures::future::select(call, Box::pin(started)).await;
+            });
+            std::mem::forget(runtime);
+        });
+        thread.join().unwrap();
+        let said = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let (pid, umask) = said.trim().split_once(' ').unwrap();
+        assert_eq!(umask, "0022");
+        // Nobody waits for it, so that it stays as a zombie.
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_else(|_| ") Z".to_owned());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !state().contains(") Z") {
+            assert!(Instant::now() < deadline, "it lives: {}", state());
+            std::thread::yield_now();
+        }
+    }
 }

@@ -3,6 +3,12 @@
 //! Each tool's file knows that tool's options, outputs and quirks, and nothing of who asks.
 
 mod call;
+pub mod conmon;
+pub mod crun;
+pub mod nft;
+pub mod process;
+pub mod skopeo;
+pub mod umoci;
 
 use std::path::{Path, PathBuf};
 

@@ -9,12 +9,13 @@ mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
 mod peer; // another host: a network namespace beside this one
 mod place; // directories, a bridge and a subnet that no other test has
+mod registry; // a real registry on loopback
 mod shell; // commands of the host, with a deadline
 mod transcript; // the transcripts of protocol.md: read, and matched
 
 // The wire.
 mod closing; // half-close, full close, quit
-// mod manual; // the manual and the code say the same: waits for gantry::verbs
+mod manual; // the manual and the code say the same
 mod protocol; // every transcript of protocol.md, played as it stands
 mod refusals; // bad input: its code, its line, and nothing left behind
 mod tags; // tags, cancel, and the bounds of a connection
@@ -25,7 +26,15 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod ports; // published ports, from this host and another
-// mod pulls; // images from a real registry: waits for registry.rs
+mod pulls; // images from a real registry
+
+// The actors by themselves.
+mod images; // the image store
+mod network; // the network
+
+// The client.
+mod client; // against the real daemon
+mod client_process; // as a process, against a scripted one
 
 // The house.
 mod examples; // the clients of examples/

@@ -1,0 +1,96 @@
+//! What a container can be asked: the messages of its actor, and how each becomes an event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::plan::Plan;
+use super::state::Event;
+use super::{Container, View};
+use crate::id::Signal;
+use crate::refusal::Refusal;
+
+/// Asks a container to start. Answered when its process runs, or could not be made to.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<View>, Refusal>")]
+pub struct Start;
+
+/// Asks a container to stop, with its stop signal and, when `timeout` has passed, `KILL`. Answered at once; the end is
+/// seen in the view.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop {
+    /// In place of the container's own.
+    pub timeout: Option<Duration>,
+}
+
+/// Sends a signal to a container's first process.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Kill {
+    /// Which.
+    pub signal: Signal,
+}
+
+/// Asks a container to go. Answered at once; the end is seen in the view.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Remove {
+    /// Even where it runs: it is killed first.
+    pub force: bool,
+}
+
+/// Asks what a container was planned to be.
+#[derive(Message)]
+#[rtype(result = "Arc<Plan>")]
+pub struct Inspect;
+
+impl Handler<Start> for Container {
+    type Result = ResponseFuture<Result<Arc<View>, Refusal>>;
+
+    fn handle(&mut self, _: Start, ctx: &mut Context<Self>) -> Self::Result {
+        if let Err(refusal) = self.apply(&Event::Start, ctx) {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
+        let (asker, answer) = oneshot::channel();
+        self.starters.push(asker);
+        Box::pin(async {
+            answer.await.unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))
+        })
+    }
+}
+
+impl Handler<Stop> for Container {
+    type Result = ();
+
+    fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
+        self.stop_timeout = stop.timeout.unwrap_or(self.plan.stop_timeout);
+        self.happened(&Event::Stop, ctx);
+    }
+}
+
+impl Handler<Kill> for Container {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, kill: Kill, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(&Event::Kill(kill.signal), ctx)
+    }
+}
+
+impl Handler<Remove> for Container {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, remove: Remove, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(&Event::Remove { force: remove.force }, ctx)
+    }
+}
+
+impl Handler<Inspect> for Container {
+    type Result = Arc<Plan>;
+
+    fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Arc<Plan> {
+        self.plan.clone()
+    }
+}

@@ -1,0 +1,176 @@
+//! What a container's state machine asks for, done: directories, network, mount, process, and their ends. Each effect is
+//! a future that ends in what the state machine hears next; none touches the actor.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::plan::Plan;
+use super::{rootfs, spec};
+use crate::journal::{Journal, Step};
+use crate::network::{Attach, Attachment};
+use crate::refusal::Refusal;
+use crate::tools::conmon::{self, Monitor, Watch};
+use crate::tools::process::{self, Held};
+use crate::undo::{self, Ground};
+
+/// A container's journal, shared by its actor and the effect under way. Never borrowed across an await.
+pub type SharedJournal = Rc<RefCell<Journal>>;
+
+/// A run that has begun.
+pub struct Run {
+    /// Its place on the network.
+    pub attachment: Attachment,
+    /// Its first process.
+    pub init: Init,
+    monitor: Monitor,
+}
+
+/// A container's first process.
+#[derive(Clone)]
+pub struct Init {
+    /// In the daemon's pid namespace.
+    pub pid: i32,
+    /// Held, so that a signal never meets another process of the same pid.
+    pub held: Rc<Held>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// The exit code, or 128 and the signal.
+    pub code: i32,
+    /// The OOM killer ended a process of it.
+    pub oom: bool,
+}
+
+/// Runs blocking work off the daemon's thread.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
+}
+
+/// Makes the run. What fails is undone before it is told.
+pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> Result<Run, Refusal> {
+    let mark = journal.borrow().mark();
+    let launched = try_launch(plan, &journal, &ground).await;
+    if launched.is_err() {
+        let steps = journal.borrow_mut().take_back(mark);
+        // What could not be undone was logged; the asker hears of the first failure.
+        let _ = undo::all(steps, &ground).await;
+        journal.borrow_mut().settle();
+    }
+    launched
+}
+
+async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -> Result<Run, Refusal> {
+    let places = &plan.places;
+    let record = |step| journal.borrow_mut().record(step);
+    record(Step::Attachment { id: plan.id.to_string() })?;
+    record(Step::Mount { path: places.rootfs() })?;
+    let (attachment, mounted) = futures::join!(attach(&plan, ground), mount(plan.clone()));
+    let attachment = attachment?;
+    mounted?;
+    let config = spec::make(&plan, &attachment.netns)?;
+    write_bundle(plan.clone(), attachment.ip, &config).await?;
+    let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
+    let waiting = conmon::spawn(&ground.tools, &ground.crun, &watch)?;
+    if let Some((pid, start)) = waiting.pid().and_then(|pid| Some((pid, process::start_time(pid)?))) {
+        record(Step::Process { pid, start })?;
+    }
+    record(Step::Cgroup { path: places.cgroup.clone() })?;
+    record(Step::Runtime { id: plan.id.to_string() })?;
+    let monitor = waiting.create().await?;
+    // Held before it may run: until then it cannot end, so that the pid is surely its own.
+    let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
+    let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
+    ground.crun.start(plan.id.as_str()).await?;
+    Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+}
+
+async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
+    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish: plan.wishes.publish.clone() };
+    ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
+}
+
+async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
+    off_thread(move || rootfs::mount_overlay(plan.source.lower_dir(), &plan.places)).await
+}
+
+async fn write_bundle(
+    plan: Arc<Plan>,
+    ip: std::net::Ipv4Addr,
+    config: &oci_spec::runtime::Spec,
+) -> Result<(), Refusal> {
+    let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
+    off_thread(move || {
+        rootfs::write_etc(&plan, ip)?;
+        rootfs::write(&plan.places.bundle.join("config.json"), &json)
+    })
+    .await
+}
+
+/// Waits for the run's end, told by the kernel: conmon is our child, and its status is the container's.
+pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground) -> Exit {
+    let status = run.monitor.ended().await;
+    let code = match status.as_ref().map(std::process::ExitStatus::code) {
+        Ok(Some(code)) => code,
+        _ => {
+            log::warn!("{}: its conmon is gone ({status:?}); waiting for the container itself", plan.name);
+            orphan_exit(&run.init).await
+        }
+    };
+    // Asked now, before the cgroup is deleted. conmon's own watch cannot be leant on: it takes an inotify instance per
+    // container, of which a host has few.
+    Exit { code, oom: ground.cgroups.oom_killed(&plan.places.cgroup) }
+}
+
+/// The exit of a container whose conmon was killed: it then became our child, as we are the subreaper.
+async fn orphan_exit(init: &Init) -> i32 {
+    init.held.ended().await;
+    match waitid(Id::Pid(nix::unistd::Pid::from_raw(init.pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+        Ok(WaitStatus::Exited(_, code)) => code,
+        Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+        other => {
+            log::warn!("the exit status of process {} is lost: {other:?}", init.pid);
+            255
+        }
+    }
+}
+
+/// Frees what a run held that others may wait for: address, ports, mount. What is left comes back, for [`reap`].
+pub async fn release(journal: SharedJournal, mark: usize, ground: Ground) -> Vec<Step> {
+    let steps = journal.borrow_mut().take_back(mark);
+    let (first, rest): (Vec<_>, Vec<_>) =
+        steps.into_iter().partition(|step| matches!(step, Step::Attachment { .. } | Step::Mount { .. }));
+    // Side by side: neither needs the other, and every process of the container has ended.
+    let undone = first.into_iter().map(|step| undo::all(vec![step], &ground));
+    futures::future::join_all(undone).await;
+    rest
+}
+
+/// Has the runtime forget the run.
+pub async fn reap(rest: Vec<Step>, journal: SharedJournal, ground: Ground) {
+    // Each failure was logged; the sweep of the next start comes back to it, as the journal still says.
+    if undo::all(rest, &ground).await.is_ok() {
+        journal.borrow_mut().settle();
+    }
+}
+
+/// Removes everything that is left.
+pub async fn free(journal: SharedJournal, ground: Ground) -> Result<(), Refusal> {
+    let steps = journal.borrow_mut().take_back(0);
+    undo::all(steps, &ground).await
+}
+
+/// Makes the container's directories.
+pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refusal> {
+    for path in [&plan.places.data, &plan.places.bundle] {
+        journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
+    }
+    off_thread(move || rootfs::prepare(&plan.places)).await
+}

@@ -1,0 +1,328 @@
+//! The actor of one container: hears what is asked and what happened, lets the state machine decide, and sets effects
+//! going. It shows itself by a [`View`] that is replaced at every change.
+
+mod ask;
+mod effects;
+pub mod follow;
+pub mod log;
+pub mod plan;
+mod rootfs;
+mod spec;
+pub mod state;
+mod user;
+pub mod view;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix::prelude::*;
+use tokio::sync::{oneshot, watch};
+
+pub use self::ask::{Inspect, Kill, Remove, Start, Stop};
+use self::effects::{Exit, Init, Run, SharedJournal};
+use self::plan::Plan;
+use self::state::{Effect, Event, State};
+pub use self::view::View;
+use crate::events::{Bus, Kind};
+use crate::id::{ContainerId, Signal};
+use crate::journal::{Journal, Step};
+use crate::link::{DeathGuard, Died};
+use crate::refusal::Refusal;
+use crate::undo::Ground;
+
+/// How many messages wait for one container; senders that await are held up by it.
+const MAILBOX: usize = 64;
+
+/// Told to the keeper when a container's name is free for another, though something of it may still be removed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LetGo {
+    /// Whose.
+    pub id: ContainerId,
+}
+
+/// What an effect came back with.
+enum Outcome {
+    Prepared(Result<(), Refusal>),
+    Launched(Result<Run, Refusal>),
+    Ended(Exit),
+    Released(Vec<Step>),
+    Reaped,
+    Freed(Result<(), Refusal>),
+}
+
+/// Those above a container that it answers to.
+#[derive(Clone)]
+pub struct Keeper {
+    /// Hears that a name is free.
+    pub let_go: Recipient<LetGo>,
+    /// Hears that the actor is gone.
+    pub died: Recipient<Died<ContainerId>>,
+}
+
+/// A container.
+pub struct Container {
+    plan: Arc<Plan>,
+    ground: Ground,
+    bus: Bus,
+    keeper: Keeper,
+    journal: SharedJournal,
+    /// How much of the journal belongs to the container rather than to a run.
+    mark: usize,
+    state: State,
+    view: watch::Sender<Arc<View>>,
+    init: Option<Init>,
+    starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
+    preparers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    stop_timeout: Duration,
+    deadline: Option<SpawnHandle>,
+    _guard: DeathGuard<ContainerId>,
+}
+
+impl Container {
+    /// A container of `plan`, keeping its journal at `journal`. `prepared` hears when it is made, or why it is not.
+    pub fn new(
+        plan: Plan,
+        journal: PathBuf,
+        ground: Ground,
+        bus: Bus,
+        keeper: Keeper,
+        prepared: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Result<Self, Refusal> {
+        let journal = Rc::new(RefCell::new(Journal::create(&journal)?));
+        let state = State::new(plan.wishes.remove_at_end);
+        let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
+        let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
+        let stop_timeout = plan.stop_timeout;
+        Ok(Self {
+            plan: Arc::new(plan),
+            ground,
+            bus,
+            keeper,
+            journal,
+            mark: 0,
+            state,
+            view,
+            init: None,
+            starters: Vec::new(),
+            preparers: vec![prepared],
+            stop_timeout,
+            deadline: None,
+            _guard: guard,
+        })
+    }
+
+    /// Where its picture is seen, now and at every change; it outlives the actor.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.view.subscribe()
+    }
+
+    /// Takes an event in: decide, show, act.
+    fn apply(&mut self, event: &Event, ctx: &mut Context<Self>) -> Result<(), Refusal> {
+        let effects = self.state.step(event).map_err(|refusal| refusal.within(&self.plan.name))?;
+        self.change_view(|_| {});
+        for effect in effects {
+            self.act(effect, ctx);
+        }
+        Ok(())
+    }
+
+    /// The same for what happened by itself, which cannot be refused.
+    fn happened(&mut self, event: &Event, ctx: &mut Context<Self>) {
+        if let Err(refusal) = self.apply(event, ctx) {
+            ::log::error!("{event:?}: {refusal}");
+        }
+    }
+
+    fn change_view(&self, change: impl FnOnce(&mut View)) {
+        let phase = self.state.phase;
+        self.view.send_modify(|view| {
+            let view = Arc::make_mut(view);
+            change(view);
+            view.phase = phase;
+        });
+    }
+
+    fn act(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        ::log::debug!("{}: {effect:?}", self.plan.name);
+        let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
+        match effect {
+            Effect::Launch => {
+                self.spawn(ctx, async { Outcome::Launched(effects::launch(plan, journal, ground).await) })
+            }
+            Effect::Release => {
+                let mark = self.mark;
+                self.spawn(ctx, async move { Outcome::Released(effects::release(journal, mark, ground).await) });
+            }
+            Effect::Free => {
+                self.let_go();
+                self.spawn(ctx, async { Outcome::Freed(effects::free(journal, ground).await) });
+            }
+            Effect::Signal(signal) => self.signal(signal),
+            Effect::AskToStop => self.ask_to_stop(ctx),
+            Effect::Vanish => ctx.stop(),
+        }
+    }
+
+    fn spawn(&self, ctx: &mut Context<Self>, effect: impl Future<Output = Outcome> + 'static) {
+        ctx.spawn(effect.into_actor(self).map(|outcome, actor, ctx| actor.hear(outcome, ctx)));
+    }
+
+    /// An effect came back.
+    fn hear(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
+        match outcome {
+            Outcome::Prepared(result) => self.prepared(result, ctx),
+            Outcome::Launched(result) => self.launched(result, ctx),
+            Outcome::Ended(exit) => self.ended(exit, ctx),
+            Outcome::Released(rest) => self.released(rest, ctx),
+            Outcome::Reaped => self.happened(&Event::Reaped, ctx),
+            Outcome::Freed(result) => {
+                if result.is_ok() {
+                    self.journal.borrow().remove();
+                }
+                self.happened(&Event::Freed, ctx);
+            }
+        }
+    }
+
+    fn prepared(&mut self, result: Result<(), Refusal>, ctx: &mut Context<Self>) {
+        self.mark = self.journal.borrow().mark();
+        if result.is_ok() {
+            self.tell("create", vec![("image", self.plan.source.text())]);
+        }
+        self.happened(if result.is_ok() { &Event::Prepared } else { &Event::PrepareFailed }, ctx);
+        for asker in self.preparers.drain(..) {
+            // An asker that has gone is no failure.
+            let _ = asker.send(result.clone());
+        }
+    }
+
+    fn launched(&mut self, result: Result<Run, Refusal>, ctx: &mut Context<Self>) {
+        let answer = match result {
+            Ok(run) => {
+                self.show_run(&run);
+                self.init = Some(run.init.clone());
+                let (plan, ground) = (self.plan.clone(), self.ground.clone());
+                self.spawn(ctx, async { Outcome::Ended(effects::watch(run, plan, ground).await) });
+                self.tell("start", Vec::new());
+                self.happened(&Event::Launched, ctx);
+                Ok(self.view.borrow().clone())
+            }
+            Err(refusal) => {
+                self.happened(&Event::LaunchFailed, ctx);
+                Err(refusal)
+            }
+        };
+        for asker in self.starters.drain(..) {
+            let _ = asker.send(answer.clone());
+        }
+    }
+
+    fn show_run(&self, run: &Run) {
+        let (attachment, pid) = (&run.attachment, run.init.pid);
+        self.change_view(|view| {
+            view.pid = Some(pid);
+            view.ip = Some(attachment.ip);
+            view.link = Some(attachment.link.clone());
+            view.ports.clone_from(&attachment.ports);
+            view.started = Some(SystemTime::now());
+            (view.exit, view.oom, view.finished) = (None, false, None);
+        });
+    }
+
+    fn ended(&mut self, exit: Exit, ctx: &mut Context<Self>) {
+        if let Some(deadline) = self.deadline.take() {
+            ctx.cancel_future(deadline);
+        }
+        self.init = None;
+        self.change_view(|view| {
+            (view.exit, view.oom, view.finished) = (Some(exit.code), exit.oom, Some(SystemTime::now()));
+            view.pid = None;
+        });
+        self.happened(&Event::Ended, ctx);
+    }
+
+    fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
+        let (journal, ground) = (self.journal.clone(), self.ground.clone());
+        self.spawn(ctx, async {
+            effects::reap(rest, journal, ground).await;
+            Outcome::Reaped
+        });
+        self.change_view(|view| {
+            (view.ip, view.link) = (None, None);
+            view.ports.clear();
+        });
+        let view = self.view.borrow().clone();
+        let oom = if view.oom { "yes" } else { "no" };
+        self.tell(
+            "exit",
+            vec![("exit", view.exit.map_or_else(String::new, |code| code.to_string())), ("oom", oom.to_owned())],
+        );
+        self.happened(&Event::Released, ctx);
+    }
+
+    fn ask_to_stop(&mut self, ctx: &mut Context<Self>) {
+        self.signal(self.plan.stop_signal);
+        if let Some(earlier) = self.deadline.take() {
+            ctx.cancel_future(earlier);
+        }
+        self.deadline =
+            Some(ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx)));
+    }
+
+    fn signal(&self, signal: Signal) {
+        let Some(init) = &self.init else { return };
+        match init.held.signal(signal) {
+            Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
+            Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
+        }
+    }
+
+    fn let_go(&self) {
+        self.tell("remove", Vec::new());
+        self.keeper.let_go.do_send(LetGo { id: self.plan.id.clone() });
+    }
+
+    fn tell(&self, action: &'static str, details: Vec<(&'static str, String)>) {
+        let id = ("id", self.plan.id.to_string());
+        self.bus.publish(
+            Kind::Container,
+            self.plan.name.as_str(),
+            action,
+            std::iter::once(id).chain(details).collect(),
+        );
+    }
+}
+
+fn first_view(plan: &Plan, state: &State) -> View {
+    View {
+        name: plan.name.clone(),
+        id: plan.id.clone(),
+        source: plan.source.text().into(),
+        phase: state.phase,
+        pid: None,
+        ip: None,
+        link: None,
+        ports: Vec::new(),
+        exit: None,
+        oom: false,
+        restarts: 0,
+        created: plan.created,
+        started: None,
+        finished: None,
+        labels: plan.labels.clone(),
+    }
+}
+
+impl Actor for Container {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let (plan, journal) = (self.plan.clone(), self.journal.clone());
+        self.spawn(ctx, async { Outcome::Prepared(effects::prepare(plan, journal).await) });
+    }
+}

@@ -1,0 +1,236 @@
+//! What a container is to be: a client's request, and the plan that comes of it together with its image.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::user::{self, User};
+use crate::id::{ContainerId, Name, Publish, Signal};
+use crate::images::Image;
+use crate::refusal::Refusal;
+
+/// How long a stop waits where neither request nor image says.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The `PATH` of a process whose image sets none; Docker's.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a container's root filesystem comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// An image, kept while the container is there.
+    Image(Arc<Image>),
+    /// A directory of the host, left unchanged.
+    Directory(PathBuf),
+}
+
+impl Source {
+    /// The directory that becomes the lower layer.
+    pub fn lower_dir(&self) -> &Path {
+        match self {
+            Self::Image(image) => &image.rootfs,
+            Self::Directory(dir) => dir,
+        }
+    }
+
+    /// As the wire shows it.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Image(image) => image.name.to_string(),
+            Self::Directory(dir) => dir.display().to_string(),
+        }
+    }
+}
+
+/// What a client asks for, checked as far as it can be without its image.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// The words behind `--`, in place of the image's Cmd.
+    pub argv: Option<Vec<String>>,
+    /// In place of the image's Entrypoint; empty for none.
+    pub entrypoint: Option<Vec<String>>,
+    /// `NAME=VALUE`, over the image's.
+    pub env: Vec<String>,
+    /// In place of the image's WorkingDir.
+    pub workdir: Option<String>,
+    /// In place of the image's User.
+    pub user: Option<String>,
+    /// In place of the short id.
+    pub hostname: Option<String>,
+    /// Labels, over the image's.
+    pub labels: BTreeMap<String, String>,
+    /// Ports to publish.
+    pub publish: Vec<Publish>,
+    /// Memory limit in bytes.
+    pub memory: Option<u64>,
+    /// CPU limit in thousandths of a CPU.
+    pub milli_cpus: Option<u32>,
+    /// Limit of processes and threads; 0 for none.
+    pub pids: Option<u32>,
+    /// In place of the image's StopSignal.
+    pub stop_signal: Option<Signal>,
+    /// How long a stop waits.
+    pub stop_timeout: Option<Duration>,
+    /// Remove it when it ends.
+    pub remove_at_end: bool,
+}
+
+/// Where a container's things lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Upper, work and mount directory of the overlay, and the log; removed with the container.
+    pub data: PathBuf,
+    /// The bundle: runtime spec, generated `/etc` files, conmon's sockets; in the run directory.
+    pub bundle: PathBuf,
+    /// The cgroup, from a hierarchy's root.
+    pub cgroup: String,
+}
+
+impl Places {
+    /// The overlay's upper directory: what the container wrote.
+    pub fn upper(&self) -> PathBuf {
+        self.data.join("upper")
+    }
+
+    /// The overlay's work directory.
+    pub fn work(&self) -> PathBuf {
+        self.data.join("work")
+    }
+
+    /// Where the overlay is mounted.
+    pub fn rootfs(&self) -> PathBuf {
+        self.data.join("rootfs")
+    }
+
+    /// What the container wrote to its standard output and error, as conmon keeps it.
+    pub fn log(&self) -> PathBuf {
+        self.data.join("log")
+    }
+}
+
+/// A container as it will be run, each time it is started. Complete: nothing is looked up later.
+pub struct Plan {
+    /// Its name/tag pair.
+    pub name: Name,
+    /// Its id.
+    pub id: ContainerId,
+    /// What its root filesystem comes from.
+    pub source: Source,
+    /// Where its things lie.
+    pub places: Places,
+    /// When it was made.
+    pub created: SystemTime,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Its environment, each key once.
+    pub env: Vec<String>,
+    /// Its working directory.
+    pub workdir: String,
+    /// Who it runs as.
+    pub user: User,
+    /// Its hostname.
+    pub hostname: String,
+    /// Its labels.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// What was wished for beyond that.
+    pub wishes: Wishes,
+    /// The signal that asks it to stop.
+    pub stop_signal: Signal,
+    /// How long a stop waits.
+    pub stop_timeout: Duration,
+}
+
+impl Plan {
+    /// Makes the plan, as Docker joins request and image. Reads the image's user files: not for the daemon's thread.
+    pub fn make(name: Name, id: ContainerId, source: Source, places: Places, wishes: Wishes) -> Result<Self, Refusal> {
+        let none = crate::images::ImageConfig::default();
+        let image = match &source {
+            Source::Image(image) => &image.config,
+            Source::Directory(_) => &none,
+        };
+        let user = user::resolve(wishes.user.as_deref().unwrap_or(&image.user), source.lower_dir())?;
+        let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+        let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
+        let mut labels = image.labels.clone();
+        labels.extend(wishes.labels.clone());
+        let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
+        Ok(Self {
+            argv,
+            env: environment(&image.env, &wishes.env, &hostname, user.home.as_deref()),
+            workdir: workdir(&wishes, &image.workdir),
+            user,
+            hostname,
+            labels: Arc::new(labels),
+            stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
+            stop_timeout: wishes.stop_timeout.or(image.stop_timeout.map(Duration::from_secs)).unwrap_or(STOP_TIMEOUT),
+            created: SystemTime::now(),
+            name,
+            id,
+            places,
+            wishes,
+            source,
+        })
+    }
+}
+
+/// Entrypoint and command joined. An entrypoint of the request's own puts the image's command aside, as with Docker.
+fn argv(wishes: &Wishes, entrypoint: &[String], cmd: &[String]) -> Result<Vec<String>, Refusal> {
+    let (head, tail) = match (&wishes.entrypoint, &wishes.argv) {
+        (Some(own), argv) => (own.as_slice(), argv.as_deref().unwrap_or(&[])),
+        (None, Some(argv)) => (entrypoint, argv.as_slice()),
+        (None, None) => (entrypoint, cmd),
+    };
+    let argv = [head, tail].concat();
+    if argv.is_empty() {
+        return Err(Refusal::bad_value("no command: the image has none, so give one behind --"));
+    }
+    Ok(argv)
+}
+
+fn workdir(wishes: &Wishes, image: &str) -> String {
+    let chosen = wishes.workdir.as_deref().unwrap_or(image);
+    if chosen.is_empty() { "/".to_owned() } else { chosen.to_owned() }
+}
+
+/// The environment: defaults, then the image's, then the request's; the last word on a key counts, in the first place.
+fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
+    let defaults = [PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={}", home.unwrap_or("/"))];
+    let mut env: Vec<String> = Vec::new();
+    for variable in defaults.iter().chain(image).chain(own) {
+        let key = variable.split('=').next().unwrap_or(variable);
+        match env.iter_mut().find(|v| v.split('=').next() == Some(key)) {
+            Some(there) => there.clone_from(variable),
+            None => env.push(variable.clone()),
+        }
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn entrypoint_and_command_join_as_docker_does() {
+        let joined = |entrypoint: Option<&str>, argv: Option<&str>| {
+            let wishes = Wishes { entrypoint: entrypoint.map(words), argv: argv.map(words), ..Wishes::default() };
+            super::argv(&wishes, &words("/entry"), &words("default cmd")).map(|argv| argv.join(" ")).unwrap_or_default()
+        };
+        assert_eq!(joined(None, None), "/entry default cmd");
+        assert_eq!(joined(None, Some("x y")), "/entry x y");
+        assert_eq!(joined(Some("sh -c"), None), "sh -c");
+        assert_eq!(joined(Some("sh -c"), Some("true")), "sh -c true");
+        assert_eq!(joined(Some(""), Some("true")), "true");
+        assert_eq!(joined(Some(""), None), "");
+    }
+
+    #[test]
+    fn the_last_word_on_a_variable_counts() {
+        let env = environment(&words("PATH=/image A=1"), &words("A=2 B="), "web", Some("/srv"));
+        assert_eq!(env, ["PATH=/image", "HOSTNAME=web", "HOME=/srv", "A=2", "B="]);
+    }
+}

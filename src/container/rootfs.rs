@@ -1,0 +1,118 @@
+//! A container's files: its directories, the overlay over its source, and the `/etc` files that are made for it. All of
+//! it blocks, and is run off the daemon's thread.
+
+use std::fs::{self, DirBuilder};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+
+use super::plan::{Places, Plan};
+use crate::refusal::Refusal;
+
+/// Makes the directories and the empty log.
+pub fn prepare(places: &Places) -> Result<(), Refusal> {
+    // Closed to others: an upper directory holds setuid programs that nobody but the container should reach.
+    for dir in [&places.data, &places.bundle] {
+        make_dir(dir, 0o700)?;
+    }
+    // The container sees the upper directory's own mode as that of its root.
+    make_dir(&places.upper(), 0o755)?;
+    for dir in [places.work(), places.rootfs(), places.data.join("etc"), places.bundle.join("exit")] {
+        make_dir(&dir, 0o700)?;
+    }
+    write(&places.log(), b"")
+}
+
+fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
+    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(|e| Refusal::io(dir.display(), &e))
+}
+
+/// Mounts the overlay.
+///
+/// `volatile`: nothing of it is synced when it is unmounted, as it does not outlive the daemon anyway; the price is a
+/// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`).
+pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
+    let marker = places.work().join("work/incompat");
+    if marker.exists() {
+        fs::remove_dir_all(&marker).map_err(|e| Refusal::io(marker.display(), &e))?;
+    }
+    copy_root_mode(lower, &places.upper())?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},volatile",
+        escaped(lower),
+        escaped(&places.upper()),
+        escaped(&places.work())
+    );
+    let target = places.rootfs();
+    mount(Some("overlay"), &target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        .map_err(|e| Refusal::errno(format_args!("overlay of {} on {}", lower.display(), target.display()), e))
+}
+
+/// The root directory of an overlay shows the upper one's mode and owner.
+fn copy_root_mode(lower: &Path, upper: &Path) -> Result<(), Refusal> {
+    let copy = || {
+        let of = fs::metadata(lower)?;
+        fs::set_permissions(upper, fs::Permissions::from_mode(std::os::unix::fs::MetadataExt::mode(&of) & 0o7777))?;
+        let (uid, gid) = (std::os::unix::fs::MetadataExt::uid(&of), std::os::unix::fs::MetadataExt::gid(&of));
+        std::os::unix::fs::chown(upper, Some(uid), Some(gid))
+    };
+    copy().map_err(|e| Refusal::io(lower.display(), &e))
+}
+
+/// Overlay options are parted by commas and layers by colons; a backslash takes their meaning.
+fn escaped(path: &Path) -> String {
+    let mut out = String::new();
+    for c in path.to_string_lossy().chars() {
+        if matches!(c, '\\' | ',' | ':') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Writes the `/etc` files that are bound over the image's.
+pub fn write_etc(plan: &Plan, ip: Ipv4Addr) -> Result<(), Refusal> {
+    let etc = plan.places.data.join("etc");
+    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{}\n", plan.hostname);
+    let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    write(&etc.join("hosts"), hosts.as_bytes())?;
+    write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
+    write(&etc.join("resolv.conf"), without_loopback(&resolv).as_bytes())
+}
+
+/// The host's resolver configuration without servers that only the host itself can reach.
+fn without_loopback(resolv: &str) -> String {
+    let loopback = |line: &str| {
+        let server = line.strip_prefix("nameserver").map(str::trim);
+        server.is_some_and(|s| s.starts_with("127.") || s == "::1")
+    };
+    resolv.lines().filter(|line| !loopback(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Writes a file that everyone in the container may read.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    fs::write(path, bytes)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)))
+        .map_err(|e| Refusal::io(path.display(), &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_survive_odd_paths() {
+        assert_eq!(escaped(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+    }
+
+    #[test]
+    fn servers_of_the_host_alone_are_left_out() {
+        assert_eq!(
+            without_loopback("search x\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n"),
+            "search x\nnameserver 9.9.9.9\n"
+        );
+    }
+}

@@ -1,0 +1,337 @@
+//! The state machine of a container, pure: state × event gives the next state and what is to be done about it.
+//!
+//! ```text
+//! Preparing -> Created -> Starting -> Running -> Stopping -> Leaving -> Exited -> Removing
+//!                 ^           |          `-----------------------^        |
+//!                 `-----------' failed                 Starting <---------'
+//! ```
+
+use crate::id::Signal;
+use crate::refusal::Refusal;
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its directories are being made.
+    Preparing,
+    /// Made, and not running yet.
+    Created,
+    /// Network, rootfs and process are being made.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// It was asked to stop, and has not yet.
+    Stopping,
+    /// Its process has ended; address, ports and mount are being freed.
+    Leaving,
+    /// Ended, and everything it ran with is free.
+    Exited,
+    /// Its name is free; what is left of it is being removed.
+    Removing,
+}
+
+impl Phase {
+    /// The state as the wire names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing | Self::Created | Self::Starting => "created",
+            Self::Running => "running",
+            Self::Stopping | Self::Leaving => "stopping",
+            Self::Exited | Self::Removing => "exited",
+        }
+    }
+}
+
+/// The whole state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Where it is.
+    pub phase: Phase,
+    /// What the runtime keeps of the last run is still being deleted; a new run must wait for that.
+    pub reaping: bool,
+    /// A start that waits for the reaping.
+    pub start_waits: bool,
+    /// A stop that waits for the process to be there.
+    pub stop_waits: bool,
+    /// A signal that waits for the process to be there.
+    pub signal_waits: Option<Signal>,
+    /// To be removed as soon as a run of it has ended (`rm=yes`).
+    pub remove_at_end: bool,
+    /// Somebody wants it gone as soon as it comes to rest.
+    pub remove_waits: bool,
+    /// Nothing of it is left but what is being reaped.
+    pub freed: bool,
+}
+
+/// What can happen to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its directories are there.
+    Prepared,
+    /// They could not be made.
+    PrepareFailed,
+    /// Asked to start.
+    Start,
+    /// Its process runs.
+    Launched,
+    /// It could not be started; what was made for it is undone.
+    LaunchFailed,
+    /// Asked to stop.
+    Stop,
+    /// Asked to be sent a signal.
+    Kill(Signal),
+    /// The stop timeout has passed.
+    DeadlinePassed,
+    /// Its process has ended.
+    Ended,
+    /// Address, ports and mount of the run are free.
+    Released,
+    /// The runtime has forgotten the run.
+    Reaped,
+    /// Asked to go.
+    Remove {
+        /// Even where it runs.
+        force: bool,
+    },
+    /// Nothing of it is left.
+    Freed,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Make the run: network, mount, process.
+    Launch,
+    /// Send a signal to its process.
+    Signal(Signal),
+    /// Send the stop signal, and wait no longer than the stop timeout.
+    AskToStop,
+    /// Free what the run held, what others may wait for first.
+    Release,
+    /// Let go of the name, and remove the rest.
+    Free,
+    /// End the actor.
+    Vanish,
+}
+
+impl State {
+    /// The state a container begins with.
+    pub fn new(remove_at_end: bool) -> Self {
+        Self {
+            phase: Phase::Preparing,
+            reaping: false,
+            start_waits: false,
+            stop_waits: false,
+            signal_waits: None,
+            remove_at_end,
+            remove_waits: false,
+            freed: false,
+        }
+    }
+
+    /// Takes an event in. Refused is only what somebody asked for.
+    pub fn step(&mut self, event: &Event) -> Result<Vec<Effect>, Refusal> {
+        match event {
+            Event::Start => self.start(),
+            Event::Stop => Ok(self.stop()),
+            Event::Kill(signal) => self.kill(*signal),
+            Event::Remove { force } => self.remove(*force),
+            told => Ok(self.told(told)),
+        }
+    }
+
+    /// What was done, or happened by itself.
+    fn told(&mut self, event: &Event) -> Vec<Effect> {
+        use Phase::{Created, Exited, Leaving, Preparing, Removing, Running, Starting, Stopping};
+        match (event, self.phase) {
+            (Event::Prepared, Preparing) => self.arrive(Created),
+            (Event::PrepareFailed, Preparing) => self.go(),
+            (Event::Launched, Starting) => self.launched(),
+            (Event::LaunchFailed, Starting) => self.arrive(Created),
+            (Event::DeadlinePassed, Stopping) => vec![Effect::Signal(Signal::KILL)],
+            (Event::Ended, Running | Stopping) => {
+                self.phase = Leaving;
+                self.reaping = true;
+                vec![Effect::Release]
+            }
+            (Event::Released, Leaving) => self.arrive(Exited),
+            (Event::Reaped, _) => self.reaped(),
+            (Event::Freed, Removing) => {
+                self.freed = true;
+                self.vanish_if_done()
+            }
+            // Late or doubled news: a deadline that passes as the process ends, say.
+            _ => Vec::new(),
+        }
+    }
+
+    fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
+        match self.phase {
+            Phase::Preparing => self.start_waits = true,
+            Phase::Exited if self.reaping => self.start_waits = true,
+            Phase::Created | Phase::Exited => {
+                self.phase = Phase::Starting;
+                return Ok(vec![Effect::Launch]);
+            }
+            Phase::Starting | Phase::Running => return Err(Refusal::wrong_state("it is running already")),
+            Phase::Stopping | Phase::Leaving => {
+                return Err(Refusal::wrong_state("it is stopping; wait for its end first"));
+            }
+            Phase::Removing => return Err(Refusal::not_found("it is being removed")),
+        }
+        Ok(Vec::new())
+    }
+
+    fn stop(&mut self) -> Vec<Effect> {
+        self.start_waits = false;
+        match self.phase {
+            Phase::Starting => {
+                self.stop_waits = true;
+                Vec::new()
+            }
+            Phase::Running => {
+                self.phase = Phase::Stopping;
+                vec![Effect::AskToStop]
+            }
+            // Asked again: perhaps with a shorter timeout.
+            Phase::Stopping => vec![Effect::AskToStop],
+            _ => Vec::new(),
+        }
+    }
+
+    fn kill(&mut self, signal: Signal) -> Result<Vec<Effect>, Refusal> {
+        match self.phase {
+            Phase::Starting => {
+                self.signal_waits = Some(signal);
+                Ok(Vec::new())
+            }
+            Phase::Running | Phase::Stopping => Ok(vec![Effect::Signal(signal)]),
+            _ => Err(Refusal::wrong_state("it is not running")),
+        }
+    }
+
+    fn remove(&mut self, force: bool) -> Result<Vec<Effect>, Refusal> {
+        match self.phase {
+            Phase::Created | Phase::Exited => Ok(self.go()),
+            Phase::Removing => Ok(Vec::new()),
+            _ if !force => Err(Refusal::wrong_state("it is running; stop it first, or say force=yes")),
+            Phase::Running | Phase::Stopping => {
+                self.remove_waits = true;
+                Ok(vec![Effect::Signal(Signal::KILL)])
+            }
+            Phase::Starting => {
+                self.remove_waits = true;
+                self.signal_waits = Some(Signal::KILL);
+                Ok(Vec::new())
+            }
+            Phase::Preparing | Phase::Leaving => {
+                self.remove_waits = true;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn launched(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Running;
+        let mut effects: Vec<_> = self.signal_waits.take().map(Effect::Signal).into_iter().collect();
+        if std::mem::take(&mut self.stop_waits) {
+            self.phase = Phase::Stopping;
+            effects.push(Effect::AskToStop);
+        }
+        effects
+    }
+
+    /// Comes to rest in `phase`: what waited for that has its turn.
+    fn arrive(&mut self, phase: Phase) -> Vec<Effect> {
+        self.phase = phase;
+        self.stop_waits = false;
+        self.signal_waits = None;
+        // With `rm=yes` it goes when it has run; while it is only made, it waits for its start.
+        if self.remove_waits || (self.remove_at_end && phase == Phase::Exited) {
+            return self.go();
+        }
+        self.start_if_due()
+    }
+
+    fn start_if_due(&mut self) -> Vec<Effect> {
+        if self.reaping || !std::mem::take(&mut self.start_waits) {
+            return Vec::new();
+        }
+        self.phase = Phase::Starting;
+        vec![Effect::Launch]
+    }
+
+    fn reaped(&mut self) -> Vec<Effect> {
+        self.reaping = false;
+        match self.phase {
+            Phase::Exited => self.start_if_due(),
+            _ => self.vanish_if_done(),
+        }
+    }
+
+    fn vanish_if_done(&self) -> Vec<Effect> {
+        if self.freed && !self.reaping { vec![Effect::Vanish] } else { Vec::new() }
+    }
+
+    fn go(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Removing;
+        vec![Effect::Free]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(events: &[Event]) -> (State, Vec<Effect>) {
+        let mut state = State::new(false);
+        let effects = events.iter().flat_map(|event| state.step(event).unwrap_or_default()).collect();
+        (state, effects)
+    }
+
+    const RUN: [Event; 3] = [Event::Prepared, Event::Start, Event::Launched];
+
+    #[test]
+    fn a_life_from_start_to_end() {
+        let (state, effects) = after(
+            &[&RUN[..], &[Event::Ended, Event::Released, Event::Reaped, Event::Remove { force: false }, Event::Freed]]
+                .concat(),
+        );
+        assert_eq!(state.phase, Phase::Removing);
+        assert_eq!(effects, [Effect::Launch, Effect::Release, Effect::Free, Effect::Vanish]);
+    }
+
+    #[test]
+    fn a_stop_is_heard_while_it_starts() {
+        let (state, effects) = after(&[Event::Prepared, Event::Start, Event::Stop, Event::Launched]);
+        assert_eq!(state.phase, Phase::Stopping);
+        assert_eq!(effects, [Effect::Launch, Effect::AskToStop]);
+    }
+
+    #[test]
+    fn a_new_run_waits_until_the_last_is_reaped() {
+        let (mut state, _) = after(&[&RUN[..], &[Event::Ended, Event::Released]].concat());
+        assert_eq!(state.step(&Event::Start).unwrap(), []);
+        assert_eq!(state.step(&Event::Reaped).unwrap(), [Effect::Launch]);
+    }
+
+    #[test]
+    fn what_runs_is_removed_by_force_only() {
+        let (mut state, _) = after(&RUN);
+        assert!(state.step(&Event::Remove { force: false }).is_err());
+        assert_eq!(state.step(&Event::Remove { force: true }).unwrap(), [Effect::Signal(Signal::KILL)]);
+        state.step(&Event::Ended).unwrap();
+        assert_eq!(state.step(&Event::Released).unwrap(), [Effect::Free]);
+    }
+
+    #[test]
+    fn a_failed_start_leaves_it_created() {
+        let (mut state, _) = after(&[Event::Prepared, Event::Start, Event::LaunchFailed]);
+        assert_eq!(state.phase, Phase::Created);
+        assert_eq!(state.step(&Event::Start).unwrap(), [Effect::Launch]);
+    }
+}
+
+#[cfg(test)]
+#[path = "state_property.rs"]
+mod property;

@@ -1,0 +1,66 @@
+//! What others see of a container: a picture of it, replaced whole at every change, so that looking never waits.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::state::Phase;
+use crate::id::{ContainerId, Name, PublishedPort};
+
+/// A container at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its name/tag pair.
+    pub name: Name,
+    /// Its id.
+    pub id: ContainerId,
+    /// What it was made from: an image's full name, or a directory.
+    pub source: Arc<str>,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Its first process in the daemon's pid namespace, while it runs.
+    pub pid: Option<i32>,
+    /// Its address, while it runs.
+    pub ip: Option<Ipv4Addr>,
+    /// The host's side of its network link, while it runs.
+    pub link: Option<String>,
+    /// Its published ports, while it runs.
+    pub ports: Vec<PublishedPort>,
+    /// How its last run ended: the exit code, or 128 and the signal.
+    pub exit: Option<i32>,
+    /// Whether the OOM killer ended a process of its last run.
+    pub oom: bool,
+    /// How many times it was started anew by its policy.
+    pub restarts: u32,
+    /// When it was made.
+    pub created: SystemTime,
+    /// When its last run began.
+    pub started: Option<SystemTime>,
+    /// When its last run ended.
+    pub finished: Option<SystemTime>,
+    /// Its labels.
+    pub labels: Arc<BTreeMap<String, String>>,
+}
+
+impl View {
+    /// Whether it has a run that has not ended, or is about to have one.
+    pub fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping | Phase::Leaving)
+    }
+
+    /// Whether it ran and its end is told: by then its address and ports are free.
+    pub fn has_ended(&self) -> bool {
+        self.exit.is_some() && matches!(self.phase, Phase::Exited | Phase::Removing)
+    }
+
+    /// Whether its name is free for another.
+    pub fn is_gone(&self) -> bool {
+        self.phase == Phase::Removing
+    }
+
+    /// Its published ports as the wire shows them.
+    pub fn ports_text(&self) -> String {
+        self.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}

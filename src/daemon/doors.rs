@@ -1,0 +1,140 @@
+//! The sockets: bound, opened to clients, closed.
+
+use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_rt::task::JoinHandle;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::refusal::Refusal;
+use crate::session;
+
+/// The group that may use the control socket, where it exists.
+const GROUP: &str = "gantry";
+/// How long sessions have for the last of their replies.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// How long accepting rests when no descriptor is left for another client.
+const REST: Duration = Duration::from_millis(100);
+
+/// The sockets of this run.
+pub struct Doors {
+    control: PathBuf,
+    read_only: Option<PathBuf>,
+}
+
+/// The open sockets.
+pub struct Open {
+    acceptors: RefCell<Vec<JoinHandle<()>>>,
+    paths: Vec<PathBuf>,
+    closing: watch::Sender<bool>,
+}
+
+impl Doors {
+    /// Sees that no other daemon answers at the sockets' paths, and clears a dead one's away.
+    pub fn claim(config: &Config) -> Result<Self, Refusal> {
+        let doors = Self { control: config.socket.clone(), read_only: config.ro_socket.clone() };
+        for path in std::iter::once(&doors.control).chain(&doors.read_only) {
+            clear(path)?;
+        }
+        Ok(doors)
+    }
+
+    /// Binds the sockets and serves whoever comes.
+    pub fn open(self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
+        let (closing, closed) = watch::channel(false);
+        let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
+        open.serve(self.control, engine, true, &closed)?;
+        if let Some(path) = self.read_only {
+            open.serve(path, engine, false, &closed)?;
+        }
+        Ok(open)
+    }
+}
+
+fn clear(path: &Path) -> Result<(), Refusal> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    if net::UnixStream::connect(path).is_ok() {
+        return Err(Refusal::in_use(format_args!("another daemon answers at {}", path.display())));
+    }
+    let is_socket = path.symlink_metadata().is_ok_and(|m| std::os::unix::fs::FileTypeExt::is_socket(&m.file_type()));
+    if !is_socket {
+        return Err(Refusal::in_use(format_args!("{} is there and no socket; move it away", path.display())));
+    }
+    std::fs::remove_file(path).map_err(|e| Refusal::io(path.display(), &e))
+}
+
+impl Open {
+    fn serve(
+        &mut self,
+        path: PathBuf,
+        engine: &Rc<Engine>,
+        trusted: bool,
+        closing: &watch::Receiver<bool>,
+    ) -> Result<(), Refusal> {
+        let failed = |e: std::io::Error| Refusal::io(path.display(), &e);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        permit(&path, trusted).map_err(failed)?;
+        let acceptor = actix_rt::spawn(accept(listener, engine.clone(), trusted, closing.clone()));
+        self.acceptors.borrow_mut().push(acceptor);
+        self.paths.push(path);
+        Ok(())
+    }
+
+    /// Lets nobody in any more.
+    pub fn stop_accepting(&self) {
+        for acceptor in self.acceptors.borrow_mut().drain(..) {
+            acceptor.abort();
+        }
+        for path in &self.paths {
+            if let Err(e) = std::fs::remove_file(path) {
+                log::warn!("{}: {e}", path.display());
+            }
+        }
+    }
+
+    /// Ends the sessions: each when its last reply is out, within a bound.
+    pub async fn end_sessions(&self) {
+        self.closing.send_replace(true);
+        let _ = tokio::time::timeout(FAREWELL, self.closing.closed()).await;
+    }
+}
+
+/// Whoever may write to the control socket is root on the host; everyone may look at the read-only one.
+fn permit(path: &Path, trusted: bool) -> std::io::Result<()> {
+    let group = nix::unistd::Group::from_name(GROUP).ok().flatten();
+    let mode = match (trusted, &group) {
+        (true, Some(_)) => 0o660,
+        (true, None) => 0o600,
+        (false, _) => 0o666,
+    };
+    if let (true, Some(group)) = (trusted, &group) {
+        std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+async fn accept(listener: UnixListener, engine: Rc<Engine>, trusted: bool, closing: watch::Receiver<bool>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                actix_rt::spawn(session::serve(stream, engine.clone(), trusted, closing.clone()));
+            }
+            Err(e) => {
+                log::warn!("a client could not be let in: {e}");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The daemon's life: lock what is ours, sweep what a dead run left, start the actors, serve, drain, leave the host as it
+//! was found.
+
+mod doors;
+mod leave;
+mod locks;
+mod namespace;
+mod sweep;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+use actix::Actor;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::cgroup::Cgroups;
+use crate::config::Config;
+use crate::container::follow::Changes;
+use crate::engine::Engine;
+use crate::events::{Bus, Kind};
+use crate::images::ImageStore;
+use crate::network::Network;
+use crate::refusal::Refusal;
+use crate::supervisor::{Grounds, Supervisor};
+use crate::tools::Tools;
+use crate::tools::crun::Crun;
+use crate::undo::Ground;
+use crate::verbs;
+
+/// How many threads may do blocking work at once; they end when they have had none for ten seconds.
+const WORKERS: usize = 8;
+/// Their stacks, in bytes: they make system calls, and nothing deep.
+const WORKER_STACK: usize = 256 << 10;
+
+/// Where things of this run lie.
+struct Dirs {
+    run: PathBuf,
+    root: PathBuf,
+}
+
+impl Dirs {
+    fn of(config: &Config) -> Self {
+        Self { run: config.run.clone(), root: config.root.clone() }
+    }
+
+    /// Journals of containers.
+    fn journals(&self) -> PathBuf {
+        self.run.join("journals")
+    }
+
+    /// Bundles of containers.
+    fn bundles(&self) -> PathBuf {
+        self.run.join("bundles")
+    }
+
+    /// crun's state.
+    fn crun(&self) -> PathBuf {
+        self.run.join("crun")
+    }
+
+    /// Writable layers and logs of containers.
+    fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+}
+
+/// Runs the daemon to its end. To be called before any thread is made, as it changes the process's mount namespace.
+pub fn run(config: Config) -> Result<(), Refusal> {
+    let began = Instant::now();
+    prepare_process()?;
+    runtime()?.block_on(live(config, began))
+}
+
+/// Prints what the verb `check` prints. True where this host is fit.
+pub fn check(config: &Config) -> Result<bool, Refusal> {
+    prepare_process()?;
+    let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
+    let tools = Tools::new(config.tools.clone());
+    let findings = runtime()?.block_on(verbs::findings(config, &tools, &cgroups));
+    print!("{}", verbs::report(&findings));
+    Ok(findings.iter().all(|finding| finding.ok))
+}
+
+/// What must be so of the process before it has threads.
+fn prepare_process() -> Result<(), Refusal> {
+    namespace::enter()?;
+    // A container whose conmon was killed becomes our child, so that its exit status is not lost.
+    nix::sys::prctl::set_child_subreaper(true).map_err(|e| Refusal::errno("becoming the subreaper", e))?;
+    raise_descriptor_limit();
+    Ok(())
+}
+
+/// As many descriptors as we may have: each client and each published port takes one.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(e) = raised {
+        log::warn!("the limit of open descriptors stays as it is: {e}");
+    }
+}
+
+fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
+    let made = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(WORKERS)
+        .thread_stack_size(WORKER_STACK)
+        .build();
+    let runtime = made.map_err(|e| Refusal::io("the runtime", &e))?;
+    let mut runtime = Some(runtime);
+    // Called once, on this thread.
+    Ok(actix_rt::System::with_tokio_rt(move || {
+        runtime.take().unwrap_or_else(|| unreachable!("one system, one runtime"))
+    }))
+}
+
+async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
+    let dirs = Dirs::of(&config);
+    let _locks = locks::take(&config)?;
+    let doors = doors::Doors::claim(&config)?;
+    make_dirs(&dirs)?;
+    let engine = Rc::new(start(config, &dirs, began).await?);
+    sweep::containers(&dirs, &engine.ground, &engine.config).await;
+    let mut signals = Signals::listen()?;
+    let closing = doors.open(&engine)?;
+    log::info!("gantryd {} listens on {}", env!("CARGO_PKG_VERSION"), engine.config.socket.display());
+    engine.bus.publish(Kind::Daemon, "gantryd", "start", Vec::new());
+    tokio::select! {
+        () = signals.next() => log::info!("asked to end; stopping the containers (again: at once)"),
+        () = engine.leave.notified() => log::info!("shut down by a client"),
+    }
+    closing.stop_accepting();
+    leave::stop_containers(&engine, &mut signals).await;
+    closing.end_sessions().await;
+    leave::restore(&engine, &dirs).await;
+    Ok(())
+}
+
+/// Starts the actors, those below first.
+async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Refusal> {
+    let (bus, tools) = (Bus::default(), Tools::new(config.tools.clone()));
+    let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
+    let network = Network::start(&config, &tools, bus.clone()).await?;
+    let images = ImageStore::start(&config, &tools, bus.clone()).await?;
+    let crun = Crun::new(tools.clone(), dirs.crun());
+    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups) };
+    let grounds = Grounds {
+        data: dirs.containers(),
+        bundles: dirs.bundles(),
+        journals: dirs.journals(),
+        cgroup: config.cgroup_parent(),
+    };
+    let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
+    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
+    Ok(Engine { config, bus, supervisor, images, ground, changes, postage: Rc::default(), began, leave: Notify::new() })
+}
+
+fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {
+    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers()] {
+        make_dir(&dir, 0o700)?;
+    }
+    Ok(())
+}
+
+fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(|e| Refusal::io(dir.display(), &e))
+}
+
+/// The signals that ask the daemon to end.
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Refusal> {
+        let listen = |kind| signal(kind).map_err(|e| Refusal::io("listening to signals", &e));
+        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The sweep: what a run that died left behind is undone, by its journals and by its names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Dirs;
+use crate::config::Config;
+use crate::journal::{Journal, Step};
+use crate::undo::{self, Ground};
+
+/// Undoes what containers of a dead run left, and says so. Goes on past errors.
+pub async fn containers(dirs: &Dirs, ground: &Ground, config: &Config) {
+    for journal in entries(&dirs.journals()) {
+        let steps = Journal::read(&journal).unwrap_or_default();
+        log::info!("sweeping container {} of a dead run: {} steps to undo", name_of(&journal), steps.len());
+        if undo::all(steps.into_iter().rev().collect(), ground).await.is_ok() {
+            let _ = fs::remove_file(&journal);
+        }
+    }
+    strays(dirs, ground, config).await;
+}
+
+/// What no journal tells of: the run directory may have been lost with a reboot, and the root was not.
+async fn strays(dirs: &Dirs, ground: &Ground, config: &Config) {
+    let parent = config.cgroup_parent();
+    let cgroups =
+        ground.cgroups.children(&parent).into_iter().map(|name| Step::Cgroup { path: format!("{parent}/{name}") });
+    let places = [dirs.bundles(), dirs.crun(), dirs.containers()];
+    let trees = places.iter().flat_map(|dir| entries(dir)).map(|path| Step::Tree { path });
+    let steps: Vec<Step> = cgroups.chain(trees).collect();
+    if !steps.is_empty() {
+        log::info!("sweeping {} strays of a dead run", steps.len());
+        // Each failure was logged.
+        let _ = undo::all(steps, ground).await;
+    }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().chars().take(12).collect()).unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! The engine as verbs see it: the actors' addresses and what is asked of several of them at once.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::container::follow::Changes;
+use crate::container::view::View;
+use crate::events::Bus;
+use crate::images::ImageStore;
+use crate::outbox::Postage;
+use crate::refusal::Refusal;
+use crate::supervisor::{Child, Find, Found, List, ShutDown, Supervisor};
+use crate::undo::Ground;
+
+/// Everything a verb may turn to. One thread's; sessions share it.
+pub struct Engine {
+    /// The daemon's configuration.
+    pub config: Config,
+    /// The event bus.
+    pub bus: Bus,
+    /// Who knows the containers.
+    pub supervisor: Addr<Supervisor>,
+    /// Who keeps the images.
+    pub images: Addr<ImageStore>,
+    /// The tools, the network and the control groups.
+    pub ground: Ground,
+    /// Tells when logs grow.
+    pub changes: Rc<Changes>,
+    /// What waits to be written to clients.
+    pub postage: Rc<Postage>,
+    /// When the daemon began.
+    pub began: Instant,
+    /// Told when the daemon is to end.
+    pub leave: Notify,
+}
+
+impl Engine {
+    /// A container by its pair, id or a prefix of the id, or one that went less than a minute ago.
+    pub async fn find(&self, name: &str) -> Result<Found, Refusal> {
+        self.supervisor.send(Find(name.to_owned())).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?
+    }
+
+    /// A container that is there.
+    pub async fn child(&self, name: &str) -> Result<Child, Refusal> {
+        match self.find(name).await? {
+            Found::Here(child) => Ok(child),
+            Found::Gone(view) => Err(Refusal::not_found(format_args!("{} is gone", view.name))),
+        }
+    }
+
+    /// A picture of every container, by name.
+    pub async fn list(&self) -> Result<Vec<Arc<View>>, Refusal> {
+        self.supervisor.send(List).await.map_err(|e| Refusal::unanswered("the supervisor", &e))
+    }
+
+    /// Stops and removes every container, and makes no more.
+    pub async fn shut_down(&self, timeout: Option<Duration>) {
+        if let Err(e) = self.supervisor.send(ShutDown { timeout }).await {
+            log::error!("{}", Refusal::unanswered("the supervisor", &e));
+        }
+    }
+}
+
+/// What it means that a container's actor does not answer.
+pub fn unanswered(error: &actix::MailboxError) -> Refusal {
+    Refusal::unanswered("the container", error)
+}

@@ -1,0 +1,264 @@
+//! The store's directories: what lies where, how it gets there whole, and how it goes away.
+//!
+//! ```text
+//! ROOT/images/                0700: what is inside has modes of its own, and only root may come by
+//!   blobs/sha256/HEX          layers, configurations and manifests, once however many images share them
+//!   rootfs/HEX/               the unpacked tree of the image whose manifest has this digest; never written to
+//!   names/HEX.json            one for each name (HEX is the name's hash): written last, and so the proof of the rest
+//!   tmp/                      work in progress and work of removal; emptied at start
+//! ```
+//!
+//! Everything arrives by rename from `tmp/` and leaves by rename into it: what is outside `tmp/` is whole. What no name
+//! needs is refuse, whoever left it there.
+
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use super::digest::Digest;
+use crate::id::ImageRef;
+use crate::refusal::Refusal;
+
+/// The longest document (manifest, configuration, record) that is read into memory.
+const DOCUMENT_MAX: u64 = 8 << 20;
+
+/// The store's directories. Its methods touch files: not for the daemon's thread, unless they say so.
+#[derive(Debug)]
+pub struct Disk {
+    root: PathBuf,
+    serial: AtomicU64,
+}
+
+/// A name's file. Its time of modification is when the image was last in use under that name.
+pub struct NameFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// When it was last used.
+    pub used: SystemTime,
+}
+
+/// What the images in the store need; all else is refuse.
+#[derive(Debug, Default)]
+pub struct Keep {
+    /// Blobs.
+    pub blobs: HashSet<String>,
+    /// Trees, by manifest.
+    pub trees: HashSet<String>,
+}
+
+/// What a sweep took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Blobs.
+    pub blobs: usize,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Trees.
+    pub trees: usize,
+}
+
+impl Disk {
+    /// Makes what is missing of the directories.
+    pub fn open(root: PathBuf) -> Result<Self, Refusal> {
+        for dir in ["blobs/sha256", "rootfs", "names", "tmp"] {
+            let dir = root.join(dir);
+            let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
+            made.map_err(|e| Refusal::io(dir.display(), &e))?;
+        }
+        let closed = std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700));
+        closed.map_err(|e| Refusal::io(root.display(), &e))?;
+        // Not from 0: what a dead run left in tmp/ is still being deleted when the first work begins.
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_micros() as u64);
+        Ok(Self { root, serial: AtomicU64::new(start) })
+    }
+
+    /// The store's own directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a blob lies. Touches nothing.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// Where the tree of an image lies. Touches nothing.
+    pub fn rootfs(&self, manifest: &Digest) -> PathBuf {
+        self.root.join("rootfs").join(manifest.hex())
+    }
+
+    fn name_file(&self, name: &ImageRef) -> PathBuf {
+        // A hash, since a name may be longer than a file's name may.
+        self.root.join("names").join(format!("{}.json", Digest::of(name.to_string().as_bytes()).hex()))
+    }
+
+    /// A fresh path in `tmp/`.
+    fn fresh(&self, what: &str) -> PathBuf {
+        self.root.join("tmp").join(format!("{what}-{}", self.serial.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A directory to work in, for `what`.
+    pub fn stage(self: &Arc<Self>, what: &str) -> Result<Staging, Refusal> {
+        let dir = self.fresh(what);
+        std::fs::create_dir(&dir).map_err(|e| Refusal::io(dir.display(), &e))?;
+        Ok(Staging { disk: self.clone(), dir })
+    }
+
+    /// Takes a path out of the store in one step, and deletes it when there is time. A tool that was killed and is not
+    /// dead yet finds nothing under the old name any more. One rename: may be called on the daemon's thread.
+    pub fn discard(&self, path: &Path) -> std::io::Result<()> {
+        let trash = self.fresh("trash");
+        std::fs::rename(path, &trash)?;
+        let delete = move || {
+            if let Err(e) = remove(&trash) {
+                log::warn!("{}: {e}", trash.display());
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
+            Err(_) => delete(),
+        }
+        Ok(())
+    }
+
+    /// The names' files, as they stand.
+    pub fn names(&self) -> Result<Vec<NameFile>, Refusal> {
+        let dir = self.root.join("names");
+        let mut names = Vec::new();
+        for path in list(&dir)? {
+            let bytes = read_document(&path)?;
+            let used = path.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            names.push(NameFile { path, bytes, used });
+        }
+        Ok(names)
+    }
+
+    /// Writes a name's file: whole or not at all; and not before it is on the disk, where it is to be `durable`.
+    pub fn put_name(&self, name: &ImageRef, bytes: &[u8], durable: bool) -> Result<(), Refusal> {
+        let (aside, path) = (self.fresh("name"), self.name_file(name));
+        let write = || {
+            let mut file = std::fs::File::create_new(&aside)?;
+            file.write_all(bytes)?;
+            if durable {
+                file.sync_all()?;
+            }
+            std::fs::rename(&aside, &path)
+        };
+        write().map_err(|e| {
+            let _ = std::fs::remove_file(&aside);
+            Refusal::io(path.display(), &e)
+        })
+    }
+
+    /// Notes that a name was in use until now.
+    pub fn touch_name(&self, name: &ImageRef) {
+        let touched = std::fs::File::open(self.name_file(name)).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(e) = touched
+            && e.kind() != std::io::ErrorKind::NotFound
+        {
+            log::warn!("{name}: {e}");
+        }
+    }
+
+    /// Takes a name's file away; one that is not there is no error.
+    pub fn remove_name(&self, name: &ImageRef) -> Result<(), Refusal> {
+        let path = self.name_file(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Refusal::io(path.display(), &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away every blob and tree that is not to be kept.
+    pub fn sweep(&self, keep: &Keep) -> Result<Swept, Refusal> {
+        let mut swept = Swept::default();
+        for path in list(&self.root.join("blobs/sha256"))? {
+            if !is_in(&keep.blobs, &path) {
+                swept.blobs += 1;
+                swept.bytes += path.metadata().map_or(0, |file| file.len());
+                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+            }
+        }
+        for path in list(&self.root.join("rootfs"))? {
+            if !is_in(&keep.trees, &path) {
+                swept.trees += 1;
+                self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Has `tmp/` emptied, beside; says how many pieces of work lay there. Only before any work is begun.
+    pub fn sweep_work(&self) -> Result<usize, Refusal> {
+        let left = list(&self.root.join("tmp"))?;
+        for path in &left {
+            self.discard(path).map_err(|e| Refusal::io(path.display(), &e))?;
+        }
+        Ok(left.len())
+    }
+}
+
+/// A directory in `tmp/`, gone with this value.
+#[derive(Debug)]
+pub struct Staging {
+    disk: Arc<Disk>,
+    dir: PathBuf,
+}
+
+impl Staging {
+    /// It.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(e) = self.disk.discard(&self.dir) {
+            log::warn!("{}: {e}", self.dir.display());
+        }
+    }
+}
+
+/// Reads a file that is a document: one too long to be one is refused.
+pub fn read_document(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|e| Refusal::io(path.display(), &e))?;
+    if bytes.len() as u64 > DOCUMENT_MAX {
+        return Err(Refusal::tool_failed(format_args!("{}: more than {DOCUMENT_MAX} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Runs what touches files beside the daemon's thread. Once begun it is finished, also where nobody waits any more.
+pub async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("work on the image store broke off: {e}"))))
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>, Refusal> {
+    let entries = std::fs::read_dir(dir).and_then(|entries| entries.map(|e| Ok(e?.path())).collect());
+    entries.map_err(|e| Refusal::io(dir.display(), &e))
+}
+
+fn is_in(names: &HashSet<String>, path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name))
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+}

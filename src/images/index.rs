@@ -1,0 +1,149 @@
+//! Which names stand for which images, and who may be removed. Pure: no file is touched here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+
+use super::digest::Digest;
+use super::disk::Keep;
+use super::image::Image;
+use crate::id::ImageRef;
+use crate::refusal::Refusal;
+
+/// The images by name, and those that lost their name while somebody held them.
+#[derive(Default)]
+pub struct Index {
+    names: BTreeMap<ImageRef, Entry>,
+    nameless: Vec<Weak<Image>>,
+}
+
+/// An image with a name. The store's own copy is never given away, so that whoever holds one is somebody outside.
+pub struct Entry {
+    image: Image,
+    lent: Weak<Image>,
+    used: SystemTime,
+}
+
+impl Entry {
+    /// The image, to look at.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The image, to hold: all who hold it hold the same.
+    pub fn lend(&mut self) -> Arc<Image> {
+        self.lent.upgrade().unwrap_or_else(|| {
+            let image = Arc::new(self.image.clone());
+            self.lent = Arc::downgrade(&image);
+            image
+        })
+    }
+
+    /// When it was last used: now, where it is held.
+    pub fn used(&self) -> SystemTime {
+        if self.is_held() { SystemTime::now() } else { self.used }
+    }
+
+    /// Whether anybody holds it.
+    pub fn is_held(&self) -> bool {
+        self.lent.strong_count() > 0
+    }
+}
+
+impl Index {
+    /// The image that `reference` means among local ones: under its full name, or by a digest that its repository's
+    /// registry knows it by.
+    pub fn find(&mut self, reference: &ImageRef) -> Option<&mut Entry> {
+        let name = self.name(reference)?;
+        self.names.get_mut(&name)
+    }
+
+    /// The full name that `reference` means among local ones.
+    pub fn name(&self, reference: &ImageRef) -> Option<ImageRef> {
+        let by_digest = |full: &ImageRef| {
+            let digest = full.digest()?;
+            let fits = |(name, entry): &(&ImageRef, &Entry)| entry.image.digest == digest && name.is_beside(full);
+            self.names.iter().find(fits).map(|(name, _)| name.clone())
+        };
+        let mut candidates = reference.candidates().into_iter().map(|full| full.canonical());
+        candidates.find_map(|full| if self.names.contains_key(&full) { Some(full) } else { by_digest(&full) })
+    }
+
+    /// An image that was made of this manifest of a registry.
+    pub fn find_source(&mut self, source: &Digest) -> Option<Arc<Image>> {
+        self.names.values_mut().find(|entry| entry.image.record.source == *source).map(Entry::lend)
+    }
+
+    /// An image with this manifest in the store.
+    pub fn find_manifest(&mut self, manifest: &Digest) -> Option<Arc<Image>> {
+        self.names.values_mut().find(|entry| entry.image.record.manifest == *manifest).map(Entry::lend)
+    }
+
+    /// All images by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.names.values()
+    }
+
+    /// Gives an image its name. Whoever had it before loses it, and stays as long as he is held.
+    pub fn put(&mut self, image: Image, used: SystemTime) {
+        let entry = Entry { image, lent: Weak::new(), used };
+        if let Some(before) = self.names.insert(entry.image.name.clone(), entry)
+            && before.is_held()
+        {
+            self.nameless.push(before.lent);
+        }
+    }
+
+    /// Takes the name that `reference` means away, unless that is in use.
+    pub fn take(&mut self, reference: &ImageRef) -> Result<Image, Refusal> {
+        let name = self.name(reference).ok_or_else(|| unknown(reference))?;
+        self.may_go(&name)?;
+        self.names.remove(&name).map(|entry| entry.image).ok_or_else(|| unknown(reference))
+    }
+
+    /// Whether a name may be taken away.
+    pub fn may_go(&self, name: &ImageRef) -> Result<(), Refusal> {
+        let entry = self.names.get(name).ok_or_else(|| unknown(name))?;
+        let held =
+            |fits: &dyn Fn(&Image) -> bool| self.nameless.iter().filter_map(Weak::upgrade).any(|other| fits(&other));
+        if entry.is_held() || held(&|other| other.name == *name) {
+            let why = format_args!("{name}: a container was made from it; remove the container first");
+            return Err(Refusal::in_use(why));
+        }
+        let same = |other: &Image| other.record.manifest == entry.image.record.manifest;
+        let last = self.names.values().filter(|other| same(&other.image)).count() == 1;
+        if last && held(&same) {
+            return Err(Refusal::in_use(format_args!(
+                "{name}: it is the last name of an image that a container uses; remove the container first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the images with a name need, and those without that somebody holds.
+    pub fn keep(&self) -> Keep {
+        let mut keep = Keep::default();
+        self.names.values().for_each(|entry| entry.image.keep(&mut keep));
+        self.nameless.iter().filter_map(Weak::upgrade).for_each(|image| image.keep(&mut keep));
+        keep
+    }
+
+    /// Notes that a name was in use until now.
+    pub fn touch(&mut self, name: &ImageRef) {
+        if let Some(entry) = self.names.get_mut(name) {
+            entry.used = SystemTime::now();
+        }
+    }
+
+    /// Forgets the nameless that nobody holds any more; whether there were any.
+    pub fn forget(&mut self) -> bool {
+        let before = self.nameless.len();
+        self.nameless.retain(|image| image.strong_count() > 0);
+        self.nameless.len() < before
+    }
+}
+
+/// No image has that name.
+pub fn unknown(reference: &ImageRef) -> Refusal {
+    Refusal::not_found(format_args!("no image {reference} here; image ls shows those there are"))
+}

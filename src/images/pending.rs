@@ -1,0 +1,38 @@
+//! Names that somebody has to look at, each once however often it is told of.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::id::ImageRef;
+
+/// The names told of since they were last taken. Bounded by how many names there are.
+#[derive(Debug, Default)]
+pub struct Pending {
+    names: Mutex<BTreeSet<ImageRef>>,
+    told: Notify,
+}
+
+impl Pending {
+    /// Tells of a name. Never waits; may be called in a drop, on any thread.
+    pub fn tell(&self, name: &ImageRef) {
+        self.names().insert(name.clone());
+        self.told.notify_one();
+    }
+
+    /// Whether a name was told of and not taken yet.
+    pub fn contains(&self, name: &ImageRef) -> bool {
+        self.names().contains(name)
+    }
+
+    /// Takes them all; waits until there are any.
+    pub async fn next(&self) -> BTreeSet<ImageRef> {
+        self.told.notified().await;
+        std::mem::take(&mut *self.names())
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<ImageRef>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,43 @@
+//! An image into an oci-archive.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::{Staging, beside};
+use super::index::{Entry, unknown};
+use super::shared::Shared;
+use super::verify::staged;
+use crate::id::ImageRef;
+use crate::refusal::Refusal;
+use crate::tools::skopeo::{self, Access};
+
+/// Writes the image to `path`.
+pub async fn save(shared: &Shared, reference: &ImageRef, path: PathBuf) -> Result<(), Refusal> {
+    let image = shared.index.borrow_mut().find(reference).map(Entry::lend).ok_or_else(|| unknown(reference))?;
+    let _turn = shared.turn().await?;
+    let (staging, layout) = staged(shared, &image, "save").await?;
+    // In a place of ours, whose name has no colon that would end it for skopeo.
+    let archive = staging.path("archive.tar");
+    let to = format!("oci-archive:{}:{}", archive.display(), image.name);
+    skopeo::copy(&shared.tools, &layout.transport(), &to, staging.dir(), &Access::default()).await?;
+    beside(move || deliver(&staging, &archive, &path)).await
+}
+
+/// Moves the archive to where it was asked for, in one step there.
+fn deliver(_staging: &Staging, archive: &Path, path: &Path) -> Result<(), Refusal> {
+    let wrong = |e: std::io::Error| Refusal::io(path.display(), &e);
+    if path.is_dir() {
+        return Err(Refusal::bad_value(format_args!("{}: a directory; say the archive's file name", path.display())));
+    }
+    if std::fs::rename(archive, path).is_ok() {
+        return Ok(());
+    }
+    // Another file system.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = PathBuf::from(aside);
+    let copied = std::fs::copy(archive, &aside).and_then(|_| std::fs::rename(&aside, path));
+    copied.map_err(|e| {
+        let _ = std::fs::remove_file(&aside);
+        wrong(e)
+    })
+}

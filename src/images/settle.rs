@@ -1,0 +1,96 @@
+//! Making images survive the loss of power, without letting anybody wait for the disk.
+//!
+//! A name is written with the boot it was written in, and is good for as long as that boot lasts: a killed daemon finds
+//! everything that it wrote. Once the file system has written all of it down, which is asked for beside and may take
+//! seconds, the name is written again without. A name of another boot tells that the machine went down in between: its
+//! tree may have holes that nobody would notice, and it is given up.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::disk::{Disk, beside};
+use super::image::Record;
+use super::shared::Shared;
+use crate::id::ImageRef;
+use crate::refusal::Refusal;
+
+/// What stands in a name's file.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    record: Record,
+    /// The boot in which it was written, until it is known to be on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+}
+
+/// A record as it is written at first.
+pub fn unsettled(record: &Record) -> Result<Vec<u8>, Refusal> {
+    encode(record, Some(boot()?))
+}
+
+/// Reads a name's file. Refused where it is torn, or not known to have reached the disk before the machine went down.
+/// Also says whether it is settled.
+pub fn read(bytes: &[u8]) -> Result<(Record, bool), Refusal> {
+    let written: Written = serde_json::from_slice(bytes).map_err(Refusal::internal)?;
+    match &written.boot {
+        Some(then) if *then != boot()? => {
+            Err(Refusal::internal("the machine went down before all of it was on the disk"))
+        }
+        then => Ok((written.record, then.is_none())),
+    }
+}
+
+fn encode(record: &Record, boot: Option<String>) -> Result<Vec<u8>, Refusal> {
+    serde_json::to_vec(&Written { record: record.clone(), boot }).map_err(Refusal::internal)
+}
+
+fn boot() -> Result<String, Refusal> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).map_err(|e| Refusal::io("the boot's id", &e))
+}
+
+/// Settles names as they arrive. Never ends.
+pub async fn follow_arrivals(shared: &Shared) {
+    loop {
+        let names = shared.arrivals.next().await;
+        if let Err(refusal) = sync(shared.disk.root().to_owned()).await {
+            log::warn!("the image store could not be synced: {refusal}");
+            continue;
+        }
+        for name in names {
+            if let Err(refusal) = settle(shared, &name).await {
+                log::warn!("image {name}: {refusal}");
+            }
+        }
+    }
+}
+
+async fn settle(shared: &Shared, name: &ImageRef) -> Result<(), Refusal> {
+    let _writer = shared.writer().await;
+    let record = shared.index.borrow_mut().find(name).map(|entry| entry.image().record.clone());
+    // Removed meanwhile; or given to another image, which is in line itself.
+    let Some(record) = record.filter(|record| !shared.arrivals.contains(name) && record.name == name.to_string())
+    else {
+        return Ok(());
+    };
+    let (disk, name): (Arc<Disk>, ImageRef) = (shared.disk.clone(), name.clone());
+    beside(move || disk.put_name(&name, &encode(&record, None)?, true)).await
+}
+
+/// Has the file system write down everything. On a thread of its own, which nobody waits for when the daemon leaves.
+async fn sync(root: PathBuf) -> Result<(), Refusal> {
+    let (done, synced) = oneshot::channel();
+    let work = move || {
+        let result = std::fs::File::open(&root).and_then(|dir| Ok(nix::unistd::syncfs(dir.as_fd())?));
+        // Nobody listens any more: the daemon leaves.
+        let _ = done.send(result);
+    };
+    let failed = |e: std::io::Error| Refusal::io("syncfs", &e);
+    std::thread::Builder::new().name("syncfs".to_owned()).spawn(work).map_err(failed)?;
+    synced.await.unwrap_or_else(|_| Err(std::io::ErrorKind::Interrupted.into())).map_err(failed)
+}

@@ -1,0 +1,190 @@
+//! What the store's actor and its pulls have in common, and the changes they make to it, one at a time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+
+use super::digest::Digest;
+use super::disk::{Disk, Staging, Swept, beside};
+use super::flight::{Key, Reporter};
+use super::image::{Image, Record};
+use super::index::{Entry, Index, unknown};
+use super::layout::Layout;
+use super::pending::Pending;
+use super::settle;
+use super::unpack::ROOTFS;
+use crate::events::{Bus, Kind};
+use crate::id::ImageRef;
+use crate::refusal::Refusal;
+use crate::tools::Tools;
+
+/// How many images are fetched, unpacked or packed at once; more wait in line.
+const WORKERS: usize = 3;
+
+/// The store behind its actor. One thread's.
+pub struct Shared {
+    /// The directories.
+    pub disk: Arc<Disk>,
+    /// skopeo and umoci.
+    pub tools: Tools,
+    /// Which names stand for what.
+    pub index: RefCell<Index>,
+    /// The pulls on their way.
+    pub flights: RefCell<HashMap<Key, Reporter>>,
+    /// Told when the last who held an image lets go of it.
+    pub let_go: Arc<Pending>,
+    /// Told of names that are not known to be on the disk yet.
+    pub arrivals: Pending,
+    bus: Bus,
+    /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
+    writer: Mutex<()>,
+    turns: Semaphore,
+}
+
+/// An image that is ready to get its name.
+pub struct Arrival {
+    /// What is to be written down.
+    pub record: Record,
+    /// Where it was made, unless the store has all of it.
+    pub staged: Option<Staged>,
+    /// The image in the store that it shares its tree with: held, and so kept, until the new name is in the index.
+    pub _twin: Option<Arc<Image>>,
+}
+
+/// An image in a directory of its own.
+pub struct Staged {
+    /// That directory.
+    pub staging: Staging,
+    /// The layout in it.
+    pub layout: Layout,
+    /// The blobs to take from there.
+    pub blobs: BTreeSet<Digest>,
+}
+
+impl Shared {
+    /// A store in `disk`, which is to be loaded.
+    pub fn new(disk: Arc<Disk>, tools: Tools, bus: Bus) -> Rc<Self> {
+        Rc::new(Self {
+            disk,
+            tools,
+            index: RefCell::default(),
+            flights: RefCell::default(),
+            let_go: Arc::default(),
+            arrivals: Pending::default(),
+            bus,
+            writer: Mutex::new(()),
+            turns: Semaphore::new(WORKERS),
+        })
+    }
+
+    /// A turn at heavy work; first come, first served.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.turns.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
+    }
+
+    /// Leave to change blobs, trees and names.
+    pub async fn writer(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
+    }
+
+    /// Brings an image in and gives it its name, which is the last step: until then the store is as it was.
+    pub async fn adopt(&self, arrival: Arrival, action: &'static str) -> Result<Arc<Image>, Refusal> {
+        let _writer = self.writer.lock().await;
+        let name: ImageRef = arrival.record.name.parse()?;
+        if !self.has(&name, &arrival.record) {
+            let (disk, let_go) = (self.disk.clone(), self.let_go.clone());
+            let brought = beside(move || bring_in(&disk, &arrival, let_go)).await;
+            match brought {
+                Ok(image) => self.index.borrow_mut().put(image, SystemTime::now()),
+                Err(refusal) => {
+                    self.sweep().await;
+                    return Err(refusal);
+                }
+            }
+            self.arrivals.tell(&name);
+            // Whoever had the name before may be refuse now.
+            self.sweep().await;
+        }
+        let image = self.index.borrow_mut().find(&name).map(Entry::lend).ok_or_else(|| unknown(&name))?;
+        self.bus.publish(Kind::Image, name.to_string(), action, vec![("digest", image.digest.clone())]);
+        Ok(image)
+    }
+
+    /// Whether that name stands for just that already: then nobody who holds it is to lose it.
+    fn has(&self, name: &ImageRef, record: &Record) -> bool {
+        self.index.borrow_mut().find(name).is_some_and(|entry| entry.image().record == *record)
+    }
+
+    /// Takes a name away, and what only it needed.
+    pub async fn remove(&self, reference: &ImageRef) -> Result<ImageRef, Refusal> {
+        let _writer = self.writer.lock().await;
+        // Out of the index first, so that nobody is given the image while its file goes.
+        let image = self.index.borrow_mut().take(reference)?;
+        let (disk, name) = (self.disk.clone(), image.name.clone());
+        if let Err(refusal) = beside(move || disk.remove_name(&name)).await {
+            self.index.borrow_mut().put(image, SystemTime::now());
+            return Err(refusal);
+        }
+        let name = image.name.clone();
+        drop(image);
+        self.sweep().await;
+        self.bus.publish(Kind::Image, name.to_string(), "remove", Vec::new());
+        Ok(name)
+    }
+
+    /// Notes when images are let go of, and takes away what only those needed that lost their name. Never ends.
+    pub async fn follow_letting_go(&self) {
+        loop {
+            let names = self.let_go.next().await;
+            let _writer = self.writer.lock().await;
+            names.iter().for_each(|name| self.index.borrow_mut().touch(name));
+            let disk = self.disk.clone();
+            let touched = beside(move || {
+                names.iter().for_each(|name| disk.touch_name(name));
+                Ok(())
+            });
+            if let Err(refusal) = touched.await {
+                log::warn!("{refusal}");
+            }
+            if self.index.borrow_mut().forget() {
+                self.sweep().await;
+            }
+        }
+    }
+
+    /// Takes away what no image needs.
+    pub async fn sweep_now(&self) -> Swept {
+        let _writer = self.writer.lock().await;
+        self.sweep().await
+    }
+
+    /// Takes away what no image needs; the writer's lock is held by whoever calls it. A failure leaves refuse, which
+    /// the next sweep finds again.
+    async fn sweep(&self) -> Swept {
+        let (disk, keep) = (self.disk.clone(), self.index.borrow().keep());
+        beside(move || disk.sweep(&keep)).await.unwrap_or_else(|refusal| {
+            log::warn!("sweeping the image store: {refusal}");
+            Swept::default()
+        })
+    }
+}
+
+fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Pending>) -> Result<Image, Refusal> {
+    if let Some(Staged { staging, layout, blobs }) = &arrival.staged {
+        for blob in blobs {
+            let to = disk.blob(blob);
+            std::fs::rename(layout.blob(blob), &to).map_err(|e| Refusal::io(to.display(), &e))?;
+        }
+        let to = disk.rootfs(&arrival.record.manifest);
+        if !to.exists() {
+            std::fs::rename(staging.path(ROOTFS), &to).map_err(|e| Refusal::io(to.display(), &e))?;
+        }
+    }
+    let image = Image::load(disk, arrival.record.clone(), let_go)?;
+    disk.put_name(&image.name, &settle::unsettled(&arrival.record)?, false)?;
+    Ok(image)
+}

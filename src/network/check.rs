@@ -1,0 +1,75 @@
+//! Whether this host is fit for the network: tried out where trying leaves no trace, for the verb `check`.
+
+use std::net::Ipv4Addr;
+
+use super::bridge;
+use super::netns::Namespace;
+use super::{blocking, occupied, rules, wrong};
+use crate::config::{Config, Subnet};
+use crate::refusal::Refusal;
+use crate::tools::{Tools, nft};
+
+/// What was found out about one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which thing.
+    pub check: &'static str,
+    /// Whether it is fit.
+    pub ok: bool,
+    /// What was found, or what to do.
+    pub detail: String,
+}
+
+impl Finding {
+    fn of(check: &'static str, found: Result<String, Refusal>) -> Self {
+        match found {
+            Ok(detail) => Self { check, ok: true, detail },
+            Err(refusal) => Self { check, ok: false, detail: refusal.message().to_owned() },
+        }
+    }
+}
+
+/// Namespaces, bridges, nft, forwarding and the subnet. May be asked beside a running daemon.
+pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
+    let own = config.clone();
+    // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
+    let trial = rules::table("gantry-check", config.subnet.unwrap_or(ANY));
+    let nft = nft::check(tools, trial).await.map(|()| "the ruleset is accepted".to_owned());
+    vec![
+        Finding::of("netns", blocking(try_namespace).await),
+        Finding::of("nft", nft),
+        Finding::of("ip-forward", blocking(try_forwarding).await),
+        Finding::of("subnet", blocking(move || try_subnet(&own)).await),
+    ]
+}
+
+/// Any network will do where nothing is made.
+const ANY: Subnet = Subnet { network: Ipv4Addr::new(10, 67, 0, 0), prefix: 16 };
+
+/// Makes a bridge and a container's link in a namespace that is thrown away.
+fn try_namespace() -> Result<String, Refusal> {
+    let mut trial = Namespace::create().map_err(|error| wrong("a network namespace", &error))?;
+    let joined = bridge::create(trial.inside(), "trial", "", ANY.network, ANY).and_then(|index| {
+        let other = Namespace::create()?;
+        bridge::join(trial.inside(), index, "trial.2", &other, ANY.network)
+    });
+    joined.map_err(|error| wrong("a bridge with a veth link on it", &error))?;
+    Ok("namespaces, bridges and veth links can be made".to_owned())
+}
+
+fn try_forwarding() -> Result<String, Refusal> {
+    use nix::unistd::{AccessFlags, access};
+    const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
+    let value = std::fs::read_to_string(PATH).map_err(|error| wrong(PATH, &error))?;
+    if value.trim() == "1" {
+        return Ok("the host forwards".to_owned());
+    }
+    let writable = access(PATH, AccessFlags::W_OK);
+    // A file system that is mounted read-only refuses here what the file's mode allows.
+    writable.map_err(|errno| wrong(&format!("{PATH} is 0 and cannot be set"), &errno.into()))?;
+    Ok("the host will forward while the daemon runs".to_owned())
+}
+
+fn try_subnet(config: &Config) -> Result<String, Refusal> {
+    occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))
+}

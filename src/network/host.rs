@@ -1,0 +1,111 @@
+//! What the network has on the host for the daemon's life: lock, bridge, sysctls, table. Raised at the start, taken
+//! down at the end. Every step is in the journal before it is made.
+
+use std::net::Ipv4Addr;
+
+use super::lock::Lock;
+use super::occupied::occupied;
+use super::rtnl::Rtnl;
+use super::sweep::{journal_path, sweep, sweep_links, undo};
+use super::{blocking, bridge, forwarding, marker, pool, rules, subnet, wrong};
+use crate::config::{Config, Subnet};
+use crate::journal::{Journal, Step};
+use crate::refusal::Refusal;
+use crate::tools::{Tools, nft};
+
+/// What is known of the bridge by all who make links on it.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The bridge's name, which is the table's too.
+    pub bridge: String,
+    /// The bridge's index.
+    pub index: u32,
+    /// Its network.
+    pub subnet: Subnet,
+    /// Its address.
+    pub gateway: Ipv4Addr,
+}
+
+/// What stands on the host, and the right to it.
+pub struct Host {
+    /// For those who make links.
+    pub base: Base,
+    journal: Journal,
+    lock: Lock,
+}
+
+/// Sweeps what a dead run of the same bridge left, then makes bridge, sysctls and table. Refused with nothing left.
+pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
+    let lock = Lock::on_bridge(&config.bridge)?;
+    let config = config.clone();
+    let (turn, base, journal) = blocking(move || prepare(&config)).await?;
+    let ruleset = rules::table(&base.bridge, base.subnet);
+    let host = Host { base, journal, lock };
+    let loaded = nft::load(tools, ruleset).await;
+    match loaded {
+        Ok(()) => Ok(host),
+        Err(refusal) => {
+            blocking(move || {
+                host.undo();
+                drop(turn);
+                Err(refusal)
+            })
+            .await
+        }
+    }
+}
+
+impl Host {
+    /// Takes everything down, newest first: links that are still on the bridge, table, bridge, sysctls. What cannot be
+    /// undone is told in the log and stays in the journal. Blocks.
+    pub fn take_down(self) {
+        let turn = Lock::turn().inspect_err(|refusal| log::warn!("{}", refusal.message()));
+        log_failure(sweep_links(&self.base.bridge).map(drop));
+        self.undo();
+        drop(turn);
+    }
+
+    fn undo(mut self) {
+        let all_undone = self.journal.take_back(0).iter().all(|step| log_failure(undo(step)));
+        if all_undone {
+            self.journal.remove();
+        }
+        drop(self.lock);
+    }
+}
+
+fn log_failure(done: Result<(), Refusal>) -> bool {
+    done.inspect_err(|refusal| log::warn!("not undone: {}", refusal.message())).is_ok()
+}
+
+/// All up to the table.
+fn prepare(config: &Config) -> Result<(Lock, Base, Journal), Refusal> {
+    let turn = Lock::turn()?;
+    sweep(config)?;
+    let path = journal_path(config);
+    let mut journal = Journal::create(&path)?;
+    match lay(config, &mut journal) {
+        Ok(base) => Ok((turn, base, journal)),
+        Err(refusal) => {
+            if journal.take_back(0).iter().all(|step| log_failure(undo(step))) {
+                journal.remove();
+            }
+            Err(refusal)
+        }
+    }
+}
+
+fn lay(config: &Config, journal: &mut Journal) -> Result<Base, Refusal> {
+    let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+    let subnet = subnet::choose(config.subnet, &occupied(&mut host, None)?)?;
+    let found = forwarding::found(&host.links().map_err(|error| wrong("the host's links", &error))?)?;
+    let (name, gateway) = (config.bridge.clone(), pool::gateway(subnet));
+    forwarding::open(&found, journal)?;
+    journal.record(Step::Link { name: name.clone() })?;
+    let alias = marker::alias(&found, &config.root);
+    let index = bridge::create(&mut host, &name, &alias, gateway, subnet);
+    let index = index.map_err(|error| wrong(&format!("the bridge {name}"), &error))?;
+    forwarding::open_loopback(&name)?;
+    journal.record(Step::Table { name: name.clone() })?;
+    Ok(Base { bridge: name, index, subnet, gateway })
+}

@@ -1,0 +1,67 @@
+//! Names of the links we make, pure. A link is known for ours by its name, so one daemon's names are never another's.
+
+use std::net::Ipv4Addr;
+
+use sha2::{Digest, Sha256};
+
+/// The longest name that a link may have (`IFNAMSIZ` less its NUL).
+const NAME_MAX: usize = 15;
+/// The host part of an address of the largest subnet (/8), in hexadecimal.
+const DIGITS: usize = 6;
+
+/// How the links of one bridge are called on the host: `BRIDGE.N`, or `g.HASH.N` where the bridge's name is too long
+/// for that. N is the host part of the container's address, so two links are never called the same.
+///
+/// No bridge of ours has a dot in its name, and what follows the prefix is digits alone: so `gantry0` never takes a link
+/// of `gantry01` for its own, nor `g` one of a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkNames {
+    prefix: String,
+}
+
+impl LinkNames {
+    /// The names for the links of `bridge`.
+    pub fn new(bridge: &str) -> Self {
+        if bridge.len() + 1 + DIGITS <= NAME_MAX {
+            return Self { prefix: format!("{bridge}.") };
+        }
+        let hash = Sha256::digest(bridge.as_bytes());
+        let hex: String = hash.iter().take(3).map(|byte| format!("{byte:02x}")).collect();
+        Self { prefix: format!("g.{hex}.") }
+    }
+
+    /// The name for the link of the container at `ip`, in a network of `prefix` leading bits.
+    pub fn of(&self, ip: Ipv4Addr, prefix: u8) -> String {
+        format!("{}{:x}", self.prefix, ip.to_bits() & (u32::MAX >> prefix))
+    }
+
+    /// Whether `link` is called as ours are.
+    pub fn owns(&self, link: &str) -> bool {
+        let digits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        link.strip_prefix(&self.prefix).is_some_and(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_and_are_recognised_by_their_maker_alone() {
+        let bridges =
+            ["gantry0", "gantry01", "gantry", "g", "gantry0-0", "g12345", "fifteen-letters", "fifteen-lettert"];
+        for bridge in bridges {
+            let name = LinkNames::new(bridge).of(Ipv4Addr::new(10, 255, 255, 254), 8);
+            assert!(name.len() <= NAME_MAX, "{name}");
+            for other in bridges {
+                assert_eq!(LinkNames::new(other).owns(&name), other == bridge, "{other} {name}");
+            }
+        }
+        assert!(!LinkNames::new("g").owns("g.") && !LinkNames::new("g").owns("g"));
+    }
+
+    #[test]
+    fn a_name_tells_the_address() {
+        assert_eq!(LinkNames::new("gantry0").of(Ipv4Addr::new(10, 67, 1, 2), 16), "gantry0.102");
+    }
+}

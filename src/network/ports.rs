@@ -1,0 +1,220 @@
+//! Host ports held for a container: a bound socket each, so that no process of the host and no other daemon can have
+//! what we answer for, nor we what they have. Nothing is ever read from them: the rules turn traffic away before.
+
+use std::io::{Error, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{
+    AddressFamily, Backlog, Shutdown, SockFlag, SockProtocol, SockType, SockaddrIn, accept4, bind, getsockname, listen,
+    setsockopt, shutdown, socket, sockopt,
+};
+
+use crate::id::{HostPorts, Proto, Publish, PublishedPort};
+use crate::refusal::Refusal;
+
+/// How many ports one container may publish: each is a descriptor of the daemon's.
+pub const PORTS_MAX: usize = 4096;
+
+/// How many ports all containers together may publish, so that descriptors are left for everything else.
+pub fn bound_for_all() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    usize::try_from(limit / 2).unwrap_or(usize::MAX)
+}
+
+/// How many ports `publish` asks for.
+pub fn count(publish: &[Publish]) -> usize {
+    publish.iter().map(|publish| usize::from(publish.count)).sum()
+}
+
+/// The ports that one container has of the host. Dropped, they are free again.
+#[derive(Debug, Default)]
+pub struct Reserved {
+    sockets: Vec<OwnedFd>,
+    ports: Vec<PublishedPort>,
+}
+
+/// Why a port cannot be had.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// It is taken: by us if the actor knows of it, else by a process of the host.
+    Taken(Ipv4Addr, u16, Proto),
+    /// Anything else, told already.
+    Refused(Refusal),
+}
+
+impl Reserved {
+    /// All that `publish` asks for, or nothing.
+    pub fn take(publish: &[Publish]) -> Result<Self, Unavailable> {
+        let wanted = count(publish);
+        if wanted > PORTS_MAX {
+            let message = format!("{wanted} published ports; a container may have {PORTS_MAX}");
+            return Err(Unavailable::Refused(Refusal::bad_value(message)));
+        }
+        let mut reserved = Self::default();
+        for publish in publish {
+            for nth in 0..publish.count {
+                reserved.take_one(publish, nth)?;
+            }
+        }
+        Ok(reserved)
+    }
+
+    /// The ports, in the order asked for.
+    pub fn ports(&self) -> &[PublishedPort] {
+        &self.ports
+    }
+
+    /// Hangs up on whoever connected between the reservation and the rules: they reached our socket, which nobody
+    /// answers, and would wait there for good. To be called once the rules stand.
+    pub fn turn_away_the_early(&self) {
+        let tcp = self.sockets.iter().zip(&self.ports).filter(|(_, port)| port.proto == Proto::Tcp);
+        for (socket, _) in tcp {
+            while let Ok(early) = accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+                #[expect(unsafe_code, reason = "nix gives an accepted socket as a bare number")]
+                // SAFETY: the number was just made for us and is nobody else's.
+                drop(unsafe { OwnedFd::from_raw_fd(early) });
+            }
+        }
+    }
+
+    fn take_one(&mut self, publish: &Publish, nth: u16) -> Result<(), Unavailable> {
+        let (proto, ip) = (publish.proto, publish.ip);
+        let (Some(container), Some(host)) = (publish.container.checked_add(nth), host_port(publish.host, nth)) else {
+            return Err(Unavailable::Refused(Refusal::bad_value("a range of ports goes beyond 65535")));
+        };
+        let (socket, host) = reserve(ip, host, proto).map_err(|errno| unavailable(ip, host, proto, errno))?;
+        self.sockets.push(socket);
+        self.ports.push(PublishedPort { ip, host, container, proto });
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    /// A process that is just being started has a copy of every socket until its program begins: closing ours would free
+    /// a port only then. One that is shut down listens no more, whoever has it, and a server can have its port.
+    fn drop(&mut self) {
+        for (socket, port) in self.sockets.iter().zip(&self.ports) {
+            if port.proto == Proto::Tcp {
+                // It can fail for a socket that does not listen, and all of these do.
+                let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// The host's `nth` port of a range; 0 is any.
+fn host_port(host: HostPorts, nth: u16) -> Option<u16> {
+    match host {
+        HostPorts::Free => Some(0),
+        HostPorts::From(first) => first.checked_add(nth),
+    }
+}
+
+fn reserve(ip: Ipv4Addr, port: u16, proto: Proto) -> Result<(OwnedFd, u16), Errno> {
+    let (kind, protocol) = match proto {
+        Proto::Tcp => (SockType::Stream, SockProtocol::Tcp),
+        Proto::Udp => (SockType::Datagram, SockProtocol::Udp),
+    };
+    let socket = socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, protocol)?;
+    if proto == Proto::Tcp {
+        // A port whose last connections are still in TIME_WAIT is free for a server, and so it is for us. With this
+        // option alone two could bind the same port: it is `listen` that makes the check exact, in both directions.
+        // (Where any port will do, one without such a past is better.)
+        setsockopt(&socket, sockopt::ReuseAddr, &(port != 0))?;
+        // Whom `turn_away_the_early` hangs up on is told at once, by a reset.
+        setsockopt(&socket, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })?;
+    } else {
+        // What arrives before the rules stand is kept for nobody.
+        setsockopt(&socket, sockopt::RcvBuf, &0)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, port)))?;
+    if proto == Proto::Tcp {
+        listen(&socket, Backlog::new(1)?)?;
+    }
+    let bound: SockaddrIn = getsockname(socket.as_raw_fd())?;
+    Ok((socket, bound.port()))
+}
+
+fn unavailable(ip: Ipv4Addr, port: u16, proto: Proto, errno: Errno) -> Unavailable {
+    let at = format!("{ip}:{port}/{}", proto.as_str());
+    Unavailable::Refused(match errno {
+        // Port 0 is in use when no port is left.
+        Errno::EADDRINUSE if port == 0 => Refusal::in_use(format_args!("no {} port is free on {ip}", proto.as_str())),
+        Errno::EADDRINUSE => return Unavailable::Taken(ip, port, proto),
+        Errno::EADDRNOTAVAIL => Refusal::bad_value(format_args!("{at}: {ip} is no address of this host")),
+        Errno::EMFILE | Errno::ENFILE => Refusal::busy(format_args!("{at}: the daemon has no descriptor left for it")),
+        errno if Error::from(errno).kind() == ErrorKind::PermissionDenied => {
+            Refusal::denied(format_args!("{at}: {}", errno.desc()))
+        }
+        errno => Refusal::errno(at, errno),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    fn take(text: &str) -> Result<Reserved, Unavailable> {
+        Reserved::take(&[text.parse().unwrap()])
+    }
+
+    #[test]
+    fn a_port_is_held_against_everyone_until_it_is_dropped() {
+        for proto in ["tcp", "udp"] {
+            let held = take(&format!("127.0.0.1::80/{proto}")).unwrap();
+            let host = held.ports()[0].host;
+            let again = format!("{host}:80/{proto}");
+            assert!(matches!(take(&again), Err(Unavailable::Taken(_, port, _)) if port == host));
+            let bound = match proto {
+                "tcp" => TcpListener::bind(("0.0.0.0", host)).map(drop),
+                _ => UdpSocket::bind(("0.0.0.0", host)).map(drop),
+            };
+            assert_eq!(bound.unwrap_err().kind(), ErrorKind::AddrInUse);
+            drop(held);
+            assert_eq!(take(&again).unwrap().ports()[0].host, host);
+        }
+    }
+
+    #[test]
+    fn a_port_is_free_at_once_though_a_starting_process_has_a_copy() {
+        let mut held = take("127.0.0.1::80").unwrap();
+        let host = held.ports()[0].host;
+        let mut copies = Vec::new();
+        for _ in 0..2 {
+            copies.push(held.sockets[0].try_clone().unwrap());
+            drop(held);
+            drop(TcpListener::bind(("127.0.0.1", host)).unwrap());
+            held = take(&format!("{host}:80")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_port_of_a_process_is_not_taken() {
+        let process = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = process.local_addr().unwrap().port();
+        assert!(matches!(take(&format!("{port}:80")), Err(Unavailable::Taken(..))));
+    }
+
+    #[test]
+    fn ranges_are_had_whole_or_not_at_all() {
+        let free = take("127.0.0.1::80-99").unwrap();
+        assert_eq!(free.ports().len(), 20);
+        assert!(free.ports().iter().zip(80..).all(|(port, container)| port.container == container && port.host > 0));
+        assert!(matches!(take("1-65535:1-65535"), Err(Unavailable::Refused(_))));
+        assert!(matches!(take("192.0.2.77:1:1"), Err(Unavailable::Refused(_))));
+    }
+
+    #[test]
+    fn the_early_are_turned_away() {
+        use std::io::Read;
+        let held = take("127.0.0.1::80").unwrap();
+        let mut early = std::net::TcpStream::connect(("127.0.0.1", held.ports()[0].host)).unwrap();
+        held.turn_away_the_early();
+        assert!(!matches!(early.read(&mut [0]), Ok(1..)));
+    }
+}

@@ -1,0 +1,83 @@
+//! The static ruleset as text, pure: everything that does not change while containers come and go. Published ports are
+//! elements of its two maps (see `elements.rs`), never rules.
+
+use crate::config::Subnet;
+
+/// The comment by which a table is known for ours.
+pub const COMMENT: &str = "gantry";
+/// The map of ports published on every address: `proto . port : ip . port`.
+pub const EVERYWHERE: &str = "published";
+/// The map of ports published on one address: `ip . proto . port : ip . port`.
+pub const ON_ADDRESS: &str = "published_on";
+
+/// The text for `nft -f -` that makes the table `inet BRIDGE`, and fails where there is one already: nft carries it out
+/// as one transaction, of which `create` is the part that minds. (nft 1.0.6 forgets what stands in the block of a
+/// `create`, but for the comment; hence the two statements.)
+///
+/// - `publish` is asked for what is addressed to the host itself (`fib daddr type local`): from elsewhere and from
+///   containers in `prerouting`, from the host in `output`. 127.0.0.0/8 is left out of `prerouting`: a neighbour that
+///   forges such a destination must not reach what is published on 127.0.0.1 alone.
+/// - `postrouting` masquerades what leaves for the outside; what the host sends from 127.0.0.1, whose answer would
+///   otherwise stay in the container; and what comes back in to the bridge it came from (hairpin), which must pass us
+///   on its way home too. The last asks for the source address, as a bridged packet has no `iifname` there.
+/// - `forward` lets in what was published, and answers; nothing else reaches a container from outside its bridge.
+/// - `guard` is what keeps containers off the host's 127.0.0.1: `route_localnet`, which published ports need there,
+///   opens it to them.
+///
+/// The sets have one element now, and further networks of ours come as further elements.
+pub fn table(bridge: &str, subnet: Subnet) -> String {
+    format!(
+        r#"create table inet {bridge} {{ comment "{COMMENT}"; }}
+table inet {bridge} {{
+    set bridges {{ type ifname; elements = {{ "{bridge}" }} }}
+    set within {{ type ifname . ifname; elements = {{ "{bridge}" . "{bridge}" }} }}
+    set subnets {{ type ipv4_addr; flags interval; elements = {{ {subnet} }} }}
+    set homes {{ type ipv4_addr . ifname; flags interval; elements = {{ {subnet} . "{bridge}" }} }}
+    map {EVERYWHERE} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+    map {ON_ADDRESS} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+    chain publish {{
+        dnat ip to ip daddr . meta l4proto . th dport map @{ON_ADDRESS}
+        dnat ip to meta l4proto . th dport map @{EVERYWHERE}
+    }}
+    chain prerouting {{
+        type nat hook prerouting priority dstnat - 1; policy accept;
+        ip daddr != 127.0.0.0/8 meta l4proto {{ tcp, udp }} fib daddr type local jump publish
+    }}
+    chain output {{
+        type nat hook output priority -101; policy accept;
+        meta nfproto ipv4 meta l4proto {{ tcp, udp }} fib daddr type local jump publish
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat - 1; policy accept;
+        ip saddr @subnets oifname != @bridges masquerade
+        ip saddr 127.0.0.0/8 oifname @bridges masquerade
+        ct status dnat ip saddr . oifname @homes masquerade
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        ct state established,related accept
+        ct status dnat accept
+        iifname . oifname @within accept
+        oifname @bridges drop
+    }}
+    chain guard {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname @bridges ip daddr 127.0.0.0/8 drop
+    }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_brace_is_closed_and_every_name_is_put_in() {
+        let text = table("gantry0", "10.67.0.0/16".parse().unwrap());
+        assert_eq!(text.matches('{').count(), text.matches('}').count());
+        assert!(text.starts_with("create table inet gantry0 {"));
+        assert!(text.contains(r#"10.67.0.0/16 . "gantry0""#));
+    }
+}

@@ -1,0 +1,69 @@
+//! A few network namespaces made ahead, so that a start need not wait for one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::netns::Namespace;
+
+/// How many are kept.
+const READY_MAX: usize = 4;
+
+/// The stock. Cheap to clone; one thread's.
+#[derive(Clone, Default)]
+pub struct Spares(Rc<RefCell<Stock>>);
+
+#[derive(Default)]
+struct Stock {
+    ready: Vec<Namespace>,
+    filling: bool,
+    closed: bool,
+}
+
+impl Spares {
+    /// One of the stock, if there is one.
+    pub fn take(&self) -> Option<Namespace> {
+        self.0.borrow_mut().ready.pop()
+    }
+
+    /// Fills the stock in the background: when nobody waits, for making a namespace holds up whoever makes a link.
+    pub fn fill(&self) {
+        let stock = self.0.borrow();
+        if stock.filling || stock.closed || stock.ready.len() >= READY_MAX {
+            return;
+        }
+        drop(stock);
+        self.0.borrow_mut().filling = true;
+        actix_rt::spawn(self.clone().filled());
+    }
+
+    /// Drops the stock, for good.
+    pub fn close(&self) {
+        let mut stock = self.0.borrow_mut();
+        stock.closed = true;
+        stock.ready.clear();
+    }
+
+    async fn filled(self) {
+        while self.is_short() {
+            match tokio::task::spawn_blocking(Namespace::create).await {
+                Ok(Ok(namespace)) => self.0.borrow_mut().ready.push(namespace),
+                // Whoever needs one makes it then, and is told why that fails.
+                Ok(Err(error)) => {
+                    log::debug!("no network namespace is made ahead: {error}");
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let mut stock = self.0.borrow_mut();
+        stock.filling = false;
+        if stock.closed {
+            stock.ready.clear();
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        let stock = self.0.borrow();
+        !stock.closed && stock.ready.len() < READY_MAX
+    }
+}

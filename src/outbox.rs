@@ -1,0 +1,148 @@
+//! What waits to be written to a client: bounded for each client and for all of them together.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use futures::future::{Either, select};
+use tokio::sync::Notify;
+
+use crate::wire::reply::Line;
+
+/// How much may wait for one client, in bytes; whoever writes more is held up.
+const EACH_MAX: usize = 256 << 10;
+/// How much may wait for all clients together.
+const ALL_MAX: usize = 32 << 20;
+
+/// What all clients' outboxes share.
+#[derive(Default)]
+pub struct Postage {
+    waiting: Cell<usize>,
+    room: Notify,
+}
+
+impl Postage {
+    /// How many bytes wait for all clients together.
+    pub fn waiting(&self) -> usize {
+        self.waiting.get()
+    }
+}
+
+/// The output of one client that is not written yet.
+pub struct Outbox {
+    bytes: RefCell<Vec<u8>>,
+    /// Up to where `bytes` was written.
+    written: Cell<usize>,
+    room: Notify,
+    filled: Notify,
+    postage: Rc<Postage>,
+}
+
+impl Outbox {
+    /// An empty one.
+    pub fn new(postage: Rc<Postage>) -> Self {
+        Self { bytes: RefCell::default(), written: Cell::new(0), room: Notify::new(), filled: Notify::new(), postage }
+    }
+
+    /// Puts a line in, tagged where its request was, as soon as there is room.
+    pub async fn send(&self, tag: Option<&str>, line: &Line) {
+        while self.is_full() {
+            let own = std::pin::pin!(self.room.notified());
+            let all = std::pin::pin!(self.postage.room.notified());
+            match select(own, all).await {
+                Either::Left(_) | Either::Right(_) => {}
+            }
+        }
+        self.push(tag, line);
+    }
+
+    /// Puts a line in, whatever waits: for what ends a reply, of which each request has one.
+    pub fn push(&self, tag: Option<&str>, line: &Line) {
+        let mut bytes = self.bytes.borrow_mut();
+        let before = bytes.len();
+        if let Some(tag) = tag {
+            bytes.extend_from_slice(b"@");
+            bytes.extend_from_slice(tag.as_bytes());
+            bytes.extend_from_slice(b" ");
+        }
+        bytes.extend_from_slice(line.as_bytes());
+        self.postage.waiting.set(self.postage.waiting.get() + bytes.len() - before);
+        self.filled.notify_one();
+    }
+
+    /// Whether a writer would be held up.
+    pub fn is_full(&self) -> bool {
+        self.len() >= EACH_MAX || self.postage.waiting.get() >= ALL_MAX
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.borrow().len() - self.written.get()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits until something was put in.
+    pub async fn filled(&self) {
+        while self.is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Gives what waits to `write`, which says how much of it went.
+    pub fn drain(&self, write: impl FnOnce(&[u8]) -> std::io::Result<usize>) -> std::io::Result<()> {
+        let mut bytes = self.bytes.borrow_mut();
+        let count = write(&bytes[self.written.get()..])?;
+        self.written.set(self.written.get() + count);
+        if self.written.get() == bytes.len() {
+            self.written.set(0);
+            // A burst's memory is given back; what a usual reply needs is kept.
+            bytes.clear();
+            bytes.shrink_to(4096);
+        }
+        self.freed(count);
+        Ok(())
+    }
+
+    fn freed(&self, count: usize) {
+        let before = self.postage.waiting.get();
+        self.postage.waiting.set(before.saturating_sub(count));
+        self.room.notify_waiters();
+        if before >= ALL_MAX {
+            self.postage.room.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.freed(self.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[test]
+    fn whoever_writes_too_much_is_held_up_until_it_is_read() {
+        let postage = Rc::new(Postage::default());
+        let outbox = Outbox::new(postage.clone());
+        let line = Line::text(&"x".repeat(1000));
+        let mut sent = 0;
+        while outbox.send(Some("t"), &line).now_or_never().is_some() {
+            sent += 1;
+        }
+        assert!(sent >= EACH_MAX / 1010 && outbox.is_full());
+        let mut held_up = Box::pin(outbox.send(None, &line));
+        assert!((&mut held_up).now_or_never().is_none());
+        outbox.drain(|bytes| Ok(bytes.len())).unwrap();
+        assert!((&mut held_up).now_or_never().is_some());
+        drop(held_up);
+        assert_eq!(postage.waiting(), line.as_bytes().len());
+        drop(outbox);
+        assert_eq!(postage.waiting(), 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! A client's connection: one plain task each. Lines in, verbs called, lines out; no verb's meaning is known here.
+//!
+//! Untagged requests run one after another, tagged ones beside them. The whole session is one future: when the client
+//! hangs up it is dropped, and with it everything that only looked or waited; what changes something runs in a task of
+//! its own (see `Call::finish`) and is finished.
+
+mod hangup;
+mod peer;
+mod requests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use self::hangup::Hangup;
+use self::peer::Peer;
+use self::requests::{Requests, Taken};
+use crate::engine::Engine;
+use crate::outbox::Outbox;
+use crate::refusal::Refusal;
+use crate::wire::line::{Frame, Framer, LINE_MAX};
+use crate::wire::reply::Line;
+
+/// How many untagged requests wait for their turn before reading stops.
+const QUEUE_MAX: usize = 64;
+/// How often a half-closed client is told that its work goes on: socat gives up after half a second of silence.
+const HEARTBEAT: Duration = Duration::from_millis(200);
+/// How much is read at once.
+const READ_SIZE: usize = 16 << 10;
+
+/// One connection.
+struct Session {
+    stream: UnixStream,
+    outbox: Rc<Outbox>,
+    framer: Framer,
+    /// Frames behind the untagged request that runs.
+    queue: VecDeque<Frame>,
+    requests: Requests,
+    /// The client will send no more.
+    half_closed: bool,
+    /// The client asked for the end.
+    quitting: bool,
+    hangup: Option<Hangup>,
+    heartbeat: Instant,
+    /// The daemon is about to end.
+    closing: watch::Receiver<bool>,
+}
+
+/// What the session waited for.
+enum Wake {
+    Readable,
+    Writable,
+    Done(requests::Done),
+    HungUp,
+    Heartbeat,
+    Closing,
+}
+
+/// Serves a connection to its end. An untrusted one (of the read-only socket) may only look.
+pub async fn serve(stream: UnixStream, engine: Rc<Engine>, trusted: bool, closing: watch::Receiver<bool>) {
+    let outbox = Rc::new(Outbox::new(engine.postage.clone()));
+    let peer = Peer::of(&stream);
+    log::trace!("{peer} connected");
+    let requests = Requests::new(engine, outbox.clone(), peer, trusted);
+    let session = Session {
+        stream,
+        outbox,
+        framer: Framer::default(),
+        queue: VecDeque::new(),
+        requests,
+        half_closed: false,
+        quitting: false,
+        hangup: None,
+        heartbeat: Instant::now(),
+        closing,
+    };
+    if let Err(e) = session.run().await {
+        log::debug!("connection: {e}");
+    }
+}
+
+impl Session {
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            let held_up = self.take_frames();
+            if !self.outbox.is_empty() {
+                self.write()?;
+            }
+            if held_up && !self.outbox.is_full() {
+                continue;
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+            match self.wait().await? {
+                Wake::Readable => self.read()?,
+                Wake::Writable => self.write()?,
+                Wake::Done(done) => self.requests.conclude(done),
+                Wake::HungUp => return Ok(()),
+                Wake::Heartbeat => self.beat(),
+                Wake::Closing => {}
+            }
+        }
+    }
+
+    /// Whether the reply to everything that was asked is out.
+    fn is_over(&self) -> bool {
+        let idle = self.requests.is_idle() && self.queue.is_empty();
+        let leaving = *self.closing.borrow();
+        (self.quitting || ((self.half_closed || leaving) && idle)) && self.outbox.is_empty()
+    }
+
+    /// Takes the lines that are there. True where it stopped for want of room for their replies.
+    fn take_frames(&mut self) -> bool {
+        while !self.quitting {
+            if self.outbox.is_full() {
+                return true;
+            }
+            if !self.requests.has_untagged()
+                && let Some(frame) = self.queue.pop_front()
+            {
+                self.take(frame);
+            } else if self.queue.len() < QUEUE_MAX
+                && let Some(frame) = self.framer.next_frame()
+            {
+                self.place(frame);
+            } else {
+                self.take_torn_line();
+                break;
+            }
+        }
+        false
+    }
+
+    /// A tagged line has its turn at once, another behind those before it.
+    fn place(&mut self, frame: Frame) {
+        let at_once = self.queue.is_empty() && !self.requests.has_untagged();
+        if at_once || matches!(&frame, Frame::Line(line) if requests::is_tagged(line)) {
+            self.take(frame);
+        } else {
+            self.queue.push_back(frame);
+        }
+    }
+
+    fn take(&mut self, frame: Frame) {
+        let taken = match frame {
+            Frame::Line(line) => self.requests.take(&line),
+            Frame::TooLong => {
+                self.outbox
+                    .push(None, &Line::err(&Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
+                Taken::Going
+            }
+        };
+        self.quitting |= matches!(taken, Taken::Quit);
+    }
+
+    /// A last line without its LF may be half of what was meant, so that it is not carried out.
+    fn take_torn_line(&mut self) {
+        if self.half_closed && self.queue.is_empty() && !self.requests.has_untagged() && self.framer.has_rest() {
+            self.framer.take_rest();
+            self.outbox.push(
+                None,
+                &Line::err(&Refusal::bad_request("the last line does not end in LF; it was not carried out")),
+            );
+        }
+    }
+
+    async fn wait(&mut self) -> io::Result<Wake> {
+        let busy = !self.requests.is_idle();
+        if busy && self.hangup.is_none() {
+            self.hangup = Some(Hangup::of(&self.stream)?);
+        }
+        let reading = !self.half_closed && !self.quitting && self.queue.len() < QUEUE_MAX && !self.outbox.is_full();
+        let beating = self.half_closed && busy;
+        let (stream, outbox) = (&self.stream, &self.outbox);
+        let hung_up = async {
+            match &self.hangup {
+                Some(hangup) => hangup.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        let writable = async {
+            outbox.filled().await;
+            stream.ready(Interest::WRITABLE).await
+        };
+        tokio::select! {
+            biased;
+            ready = stream.ready(Interest::READABLE), if reading => ready.map(|_| Wake::Readable),
+            Some(done) = self.requests.next(), if busy => Ok(Wake::Done(done)),
+            ready = writable => ready.map(|_| Wake::Writable),
+            () = hung_up, if busy => Ok(Wake::HungUp),
+            () = sleep_until(self.heartbeat), if beating => Ok(Wake::Heartbeat),
+            Ok(()) = self.closing.changed() => Ok(Wake::Closing),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut buffer = [0; READ_SIZE];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => {
+                self.half_closed = true;
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                Ok(())
+            }
+            Ok(count) => {
+                self.framer.push(&buffer[..count]);
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        match self.outbox.drain(|bytes| self.stream.try_write(bytes)) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => {
+                self.heartbeat = Instant::now() + HEARTBEAT;
+                other
+            }
+        }
+    }
+
+    /// Only where nothing else is on its way: a sign of life, not a line more for a slow reader.
+    fn beat(&mut self) {
+        if self.outbox.is_empty() {
+            self.outbox.push(self.requests.tag_to_beat().as_deref(), &Line::progress(&[], &[]));
+        }
+        self.heartbeat = Instant::now() + HEARTBEAT;
+    }
+}

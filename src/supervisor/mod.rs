@@ -1,0 +1,313 @@
+//! The supervisor: knows every container by name and id, makes their actors and notices their deaths. Names are its: one
+//! pair, one container.
+
+mod departed;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::{oneshot, watch};
+
+use self::departed::Departed;
+use crate::container::plan::{Places, Plan, Source, Wishes};
+use crate::container::{Container, Keeper, LetGo, Remove, Stop, View};
+use crate::events::{Bus, Kind};
+use crate::id::{ContainerId, Name};
+use crate::journal::Journal;
+use crate::link::Died;
+use crate::refusal::Refusal;
+use crate::undo::{self, Ground};
+
+/// A container as others reach it.
+#[derive(Clone)]
+pub struct Child {
+    /// Its actor.
+    pub addr: Addr<Container>,
+    /// Its picture, kept up to date.
+    pub view: watch::Receiver<Arc<View>>,
+    /// Its plan's places, for those who read its files.
+    pub places: Arc<Places>,
+}
+
+/// Asks for a container of that name, found by pair, id or a prefix of the id.
+#[derive(Message)]
+#[rtype(result = "Result<Found, Refusal>")]
+pub struct Find(pub String);
+
+/// What a name leads to.
+pub enum Found {
+    /// A container that is there.
+    Here(Child),
+    /// One that went less than a minute ago, as it was last seen.
+    Gone(Arc<View>),
+}
+
+/// Asks for a new container. Answered when it is made.
+#[derive(Message)]
+#[rtype(result = "Result<Child, Refusal>")]
+pub struct Create {
+    /// Its pair.
+    pub name: Name,
+    /// What its root filesystem comes from.
+    pub source: Source,
+    /// What was asked for.
+    pub wishes: Wishes,
+}
+
+/// Asks for a picture of every container, ordered by name.
+#[derive(Message)]
+#[rtype(result = "Vec<Arc<View>>")]
+pub struct List;
+
+/// Asks for everything to be stopped and removed, each container with its own stop timeout or `timeout`. Answered when
+/// nothing is left; from the asking on nothing new is made.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ShutDown {
+    /// In place of each container's own stop timeout.
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// Where containers' things are made.
+pub struct Grounds {
+    /// Data directories of containers.
+    pub data: PathBuf,
+    /// Bundles of containers.
+    pub bundles: PathBuf,
+    /// Journals of containers.
+    pub journals: PathBuf,
+    /// The cgroup that is every container's parent.
+    pub cgroup: String,
+}
+
+/// The supervisor.
+pub struct Supervisor {
+    grounds: Grounds,
+    ground: Ground,
+    bus: Bus,
+    /// Pairs that are taken: by a container, or by one in the making.
+    names: BTreeMap<Name, ContainerId>,
+    children: HashMap<ContainerId, Child>,
+    departed: Departed,
+    closing: bool,
+    /// Those who wait for the last container to be gone.
+    closers: Vec<oneshot::Sender<()>>,
+}
+
+impl Supervisor {
+    /// A supervisor that makes containers on `grounds`.
+    pub fn new(grounds: Grounds, ground: Ground, bus: Bus) -> Self {
+        Self {
+            grounds,
+            ground,
+            bus,
+            names: BTreeMap::new(),
+            children: HashMap::new(),
+            departed: Departed::default(),
+            closing: false,
+            closers: Vec::new(),
+        }
+    }
+
+    fn find(&self, text: &str) -> Result<Found, Refusal> {
+        if let Some(child) = text.parse::<Name>().ok().and_then(|name| self.children.get(self.names.get(&name)?)) {
+            return Ok(Found::Here(child.clone()));
+        }
+        if ContainerId::is_prefix(text) {
+            let mut matching = self.children.iter().filter(|(id, _)| id.as_str().starts_with(text));
+            match (matching.next(), matching.next()) {
+                (Some((_, child)), None) => return Ok(Found::Here(child.clone())),
+                (Some(_), Some(_)) => {
+                    return Err(Refusal::bad_value(format_args!(
+                        "{text} is the beginning of several ids; give more of it"
+                    )));
+                }
+                (None, _) => {}
+            }
+        }
+        let gone = self.departed.find(text).map(Found::Gone);
+        gone.ok_or_else(|| Refusal::not_found(format_args!("no container {text}; 'ps' lists those there are")))
+    }
+
+    fn check_open(&self) -> Result<(), Refusal> {
+        if self.closing { Err(Refusal::shutting_down("the daemon is on its way out")) } else { Ok(()) }
+    }
+
+    /// Takes the name, or refuses. The actor is made once the plan is, off this thread.
+    fn claim(&mut self, name: &Name) -> Result<ContainerId, Refusal> {
+        self.check_open()?;
+        if self.names.contains_key(name) {
+            return Err(Refusal::exists(format_args!(
+                "{name} is there already; remove it, or choose another name or tag"
+            )));
+        }
+        let id = ContainerId::random()?;
+        self.names.insert(name.clone(), id.clone());
+        Ok(id)
+    }
+
+    fn places(&self, id: &ContainerId) -> Places {
+        Places {
+            data: self.grounds.data.join(id.as_str()),
+            bundle: self.grounds.bundles.join(id.as_str()),
+            cgroup: format!("{}/{id}", self.grounds.cgroup),
+        }
+    }
+
+    /// Makes the actor of a planned container.
+    fn adopt(
+        &mut self,
+        plan: Plan,
+        ctx: &Context<Self>,
+    ) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
+        self.check_open()?;
+        let (id, places) = (plan.id.clone(), Arc::new(plan.places.clone()));
+        let journal = self.grounds.journals.join(id.as_str());
+        let keeper = Keeper { let_go: ctx.address().recipient(), died: ctx.address().recipient() };
+        let (sender, prepared) = oneshot::channel();
+        let container = Container::new(plan, journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
+        let view = container.view();
+        let child = Child { addr: container.start(), view, places };
+        self.children.insert(id, child.clone());
+        Ok((child, prepared))
+    }
+
+    /// The name is free, and the last picture is kept for those who ask late.
+    fn let_go(&mut self, id: &ContainerId) {
+        let Some(child) = self.children.get(id) else { return };
+        let view = child.view.borrow().clone();
+        if self.names.get(&view.name) == Some(id) {
+            self.names.remove(&view.name);
+            self.departed.add(view);
+        }
+    }
+
+    fn forget(&mut self, id: &ContainerId) {
+        self.let_go(id);
+        self.children.remove(id);
+        self.close_if_done();
+    }
+
+    fn close_if_done(&mut self) {
+        if self.closing && self.names.is_empty() && self.children.is_empty() {
+            for closer in self.closers.drain(..) {
+                let _ = closer.send(());
+            }
+        }
+    }
+
+    /// An actor that panicked takes its container with it: everything its journal names is undone, so that nothing is
+    /// left without a keeper.
+    fn clean_up_after(&self, id: &ContainerId, ctx: &mut Context<Self>) {
+        let (path, ground, id) = (self.grounds.journals.join(id.as_str()), self.ground.clone(), id.clone());
+        let work = async move {
+            let steps = Journal::read(&path).unwrap_or_default().into_iter().rev().collect();
+            if undo::all(steps, &ground).await.is_ok() {
+                let _ = std::fs::remove_file(&path);
+            }
+        };
+        ctx.spawn(work.into_actor(self).map(move |(), actor, _| actor.forget(&id)));
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Find> for Supervisor {
+    type Result = Result<Found, Refusal>;
+
+    fn handle(&mut self, Find(text): Find, _: &mut Context<Self>) -> Self::Result {
+        self.find(&text)
+    }
+}
+
+impl Handler<List> for Supervisor {
+    type Result = MessageResult<List>;
+
+    fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
+        let named = self.names.values().filter_map(|id| self.children.get(id));
+        MessageResult(named.map(|child| child.view.borrow().clone()).collect())
+    }
+}
+
+impl Handler<Create> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<Child, Refusal>>;
+
+    fn handle(&mut self, create: Create, _: &mut Context<Self>) -> Self::Result {
+        let Create { name, source, wishes } = create;
+        let id = match self.claim(&name) {
+            Ok(id) => id,
+            Err(refusal) => return Box::pin(fut::ready(Err(refusal))),
+        };
+        let (places, claimed) = (self.places(&id), name.clone());
+        let planned = tokio::task::spawn_blocking(move || Plan::make(name, id, source, places, wishes));
+        let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {
+            let plan = planned.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))));
+            let adopted = plan.and_then(|plan| actor.adopt(plan, ctx));
+            if adopted.is_err() {
+                actor.names.remove(&claimed);
+                actor.close_if_done();
+            }
+            adopted
+        });
+        Box::pin(adopted.then(|adopted, actor, _| {
+            let made = async {
+                let (child, prepared) = adopted?;
+                prepared
+                    .await
+                    .unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))?;
+                Ok(child)
+            };
+            made.into_actor(actor)
+        }))
+    }
+}
+
+impl Handler<LetGo> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, LetGo { id }: LetGo, _: &mut Context<Self>) {
+        self.let_go(&id);
+    }
+}
+
+impl Handler<Died<ContainerId>> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, died: Died<ContainerId>, ctx: &mut Context<Self>) {
+        if !died.panicked {
+            return self.forget(&died.who);
+        }
+        let name = self.children.get(&died.who).map(|child| child.view.borrow().name.to_string()).unwrap_or_default();
+        log::error!("the actor of {name} panicked; its container is being removed");
+        self.bus.publish(Kind::Container, name, "failed", vec![("id", died.who.to_string())]);
+        self.clean_up_after(&died.who, ctx);
+    }
+}
+
+impl Handler<ShutDown> for Supervisor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, ShutDown { timeout }: ShutDown, _: &mut Context<Self>) -> Self::Result {
+        self.closing = true;
+        for child in self.children.values().cloned() {
+            actix_rt::spawn(end(child, timeout));
+        }
+        let (closer, closed) = oneshot::channel();
+        self.closers.push(closer);
+        self.close_if_done();
+        Box::pin(async { closed.await.unwrap_or_default() })
+    }
+}
+
+/// Stops a container and removes it.
+async fn end(child: Child, timeout: Option<std::time::Duration>) {
+    let Child { addr, mut view, .. } = child;
+    // Each error means that the actor is gone, which is what is wanted.
+    if addr.send(Stop { timeout }).await.is_ok() && view.wait_for(|v| !v.is_up()).await.is_ok() {
+        let _ = addr.send(Remove { force: true }).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! conmon: one small process that watches one container, keeps its output and its exit status. Facts are of 2.1.6 and
+//! 2.1.12.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use nix::fcntl::OFlag;
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::process::Child;
+
+use super::call::{command, spawn_failed};
+use super::crun::{Crun, create_refusal};
+use super::{Tool, Tools};
+use crate::refusal::Refusal;
+
+/// How long conmon and the `crun create` under it may take to say how that went.
+const CREATE_DEADLINE: Duration = Duration::from_secs(60);
+/// The longest line on the sync pipe that is read.
+const LINE_MAX: u64 = 64 << 10;
+
+/// What conmon is to watch.
+pub struct Watch<'a> {
+    /// The id that crun knows the container by.
+    pub id: &'a str,
+    /// The bundle: `config.json` lies there, conmon's sockets and fifos come there, and it is conmon's working
+    /// directory, where it leaves `oom`.
+    pub bundle: &'a Path,
+    /// Where output goes, in the k8s-file format.
+    pub log: &'a Path,
+}
+
+/// A conmon that was started, and waits for leave to go on.
+pub struct Waiting {
+    child: Child,
+    start: OwnedFd,
+    sync: pipe::Receiver,
+}
+
+/// A conmon that watches a created container.
+pub struct Monitor {
+    child: Child,
+    /// The container's first process, in the daemon's pid namespace.
+    pub init: i32,
+}
+
+/// One line of the sync pipe (api-version 1).
+#[derive(Deserialize)]
+struct Sync {
+    data: i32,
+    #[serde(default)]
+    message: String,
+}
+
+/// Starts conmon, which does nothing until [`Waiting::create`] lets it: time to write down its pid.
+///
+/// `--sync` keeps it our child, so that its end and exit status are told by the kernel; it still outlives us, having a
+/// session of its own and no parent-death signal.
+pub fn spawn(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, Refusal> {
+    let failed = |e: &std::io::Error| spawn_failed(Tool::Conmon, e);
+    let (start_read, start) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e.into()))?;
+    let (sync, sync_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e.into()))?;
+    let sync = pipe::Receiver::from_owned_fd(sync).map_err(|e| failed(&e))?;
+    let mut conmon = command(&tools.path(Tool::Conmon)?);
+    conmon.args(arguments(&crun.path()?, crun.root(), watch)).current_dir(watch.bundle);
+    conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
+    conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
+    conmon
+        .as_std_mut()
+        .fd_mappings(vec![mapping(sync_write, 3), mapping(start_read, 4)])
+        .map_err(|e| Refusal::internal(format_args!("descriptors for conmon: {e}")))?;
+    log::debug!("{:?}", conmon.as_std());
+    let child = conmon.spawn().map_err(|e| failed(&e))?;
+    // The command goes here, and with it our copies of the child's ends.
+    Ok(Waiting { child, start, sync })
+}
+
+fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> {
+    let bundle = watch.bundle;
+    let prefixed = |prefix: &str, path: &Path| {
+        let mut value = OsString::from(prefix);
+        value.push(path);
+        value
+    };
+    let mut args: Vec<OsString> =
+        ["--api-version", "1", "--sync", "--no-sync-log", "--full-attach"].map(Into::into).into();
+    for (flag, value) in [
+        ("-c", watch.id.into()),
+        ("-u", watch.id.into()),
+        ("-n", watch.id.into()),
+        ("-r", crun.into()),
+        ("-b", bundle.into()),
+        ("-p", bundle.join("pidfile").into()),
+        ("-l", prefixed("k8s-file:", watch.log)),
+        ("--exit-dir", bundle.join("exit").into()),
+        ("--runtime-arg", prefixed("--root=", crun_root)),
+    ] {
+        args.extend([OsString::from(flag), value]);
+    }
+    args
+}
+
+impl Waiting {
+    /// conmon's own pid.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    /// Lets conmon create the container, and waits for the one line that says how it went.
+    pub async fn create(self) -> Result<Monitor, Refusal> {
+        let Self { mut child, start, sync } = self;
+        nix::unistd::write(&start, b"x").map_err(|e| Refusal::errno("conmon's start pipe", e))?;
+        drop(start);
+        let mut line = Vec::new();
+        let mut reader = BufReader::new(sync).take(LINE_MAX);
+        let read = tokio::time::timeout(CREATE_DEADLINE, reader.read_until(b'\n', &mut line)).await;
+        let verdict = match read {
+            Ok(Ok(_)) => verdict(&line),
+            Ok(Err(e)) => Err(Refusal::tool_failed(format_args!("conmon's sync pipe: {e}"))),
+            Err(_) => {
+                Err(Refusal::timeout(format_args!("conmon did not create the container within {CREATE_DEADLINE:?}")))
+            }
+        };
+        match verdict {
+            Ok(init) => Ok(Monitor { child, init }),
+            Err(refusal) => {
+                let _ = child.kill().await;
+                Err(refusal)
+            }
+        }
+    }
+}
+
+fn verdict(line: &[u8]) -> Result<i32, Refusal> {
+    if line.is_empty() {
+        return Err(Refusal::tool_failed("conmon ended without a word; is crun a program that runs?"));
+    }
+    let sync: Sync = serde_json::from_slice(line)
+        .map_err(|e| Refusal::tool_failed(format_args!("conmon wrote {:?}: {e}", String::from_utf8_lossy(line))))?;
+    if sync.data > 0 { Ok(sync.data) } else { Err(create_refusal(&sync.message)) }
+}
+
+impl Monitor {
+    /// Waits until conmon has ended. Its status is the container's own: the exit code, or 128 and the signal.
+    pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Code;
+
+    #[test]
+    fn the_sync_line_tells() {
+        assert_eq!(verdict(br#"{"data": 16516}"#).unwrap(), 16516);
+        let refusal = verdict(b"{\"data\": -1, \"message\": \"executable file `x` not found\\n\"}").unwrap_err();
+        assert_eq!(refusal.code(), Code::NoCommand);
+        assert_eq!(verdict(b"").unwrap_err().code(), Code::ToolFailed);
+        assert_eq!(verdict(b"nonsense").unwrap_err().code(), Code::ToolFailed);
+    }
+}

@@ -1,0 +1,68 @@
+//! Processes that are not our children, or no longer: told apart by pid and start time, waited for by pidfd.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::Interest;
+
+use crate::{id, readiness};
+
+/// When `pid` was started: field 22 of `/proc/PID/stat`, in clock ticks since boot. None where there is no such process.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may itself hold blanks and parentheses.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+/// A process held by a pidfd: whatever becomes of its pid, it is this process that is meant.
+pub struct Held(OwnedFd);
+
+impl Held {
+    /// Takes hold of `pid`, if it is still the process that was started at `start`.
+    pub fn take(pid: i32, start: u64) -> Option<Self> {
+        let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        // Asked behind the open: from there on the descriptor and the pid are of one process or the pid is stale.
+        (start_time(pid) == Some(start)).then_some(Self(fd))
+    }
+
+    /// Sends it a signal. One that has ended takes none, which is no error.
+    pub fn signal(&self, signal: id::Signal) -> std::io::Result<()> {
+        match pidfd_send_signal(&self.0, raw(signal)) {
+            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Waits until it has ended, be it a zombie that somebody must still reap. False when it cannot be waited for.
+    pub async fn ended(&self) -> bool {
+        let watched = self.0.try_clone().and_then(|fd| readiness::watch(fd, Interest::READABLE));
+        let Ok(fd) = watched else { return false };
+        fd.readable().await.is_ok()
+    }
+
+    /// The same, but false when `limit` passed first.
+    pub async fn ended_within(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.ended()).await.unwrap_or(false)
+    }
+
+    /// Sees to it that it ends: waits `patience` for it to go by itself, then kills it. False when even that failed.
+    pub async fn end(&self, patience: Duration) -> bool {
+        if self.ended_within(patience).await {
+            return true;
+        }
+        if let Err(e) = self.signal(id::Signal::KILL) {
+            log::warn!("cannot kill a process: {e}");
+        }
+        self.ended_within(Duration::from_secs(5)).await
+    }
+}
+
+/// The same signal as rustix has it, which names no real-time signal.
+#[expect(unsafe_code, reason = "rustix has no checked way to a real-time signal")]
+fn raw(signal: id::Signal) -> Signal {
+    // SAFETY: an `id::Signal` is a signal number of Linux by construction, and it is only sent to another process: no
+    // handler or mask of ours, for which glibc keeps two numbers to itself, is touched.
+    unsafe { Signal::from_raw_unchecked(signal.number()) }
+}

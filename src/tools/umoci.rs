@@ -1,0 +1,79 @@
+//! umoci's options, outputs and quirks (0.4.7 and later): trees out of images, and layers out of trees.
+//!
+//! `umoci gc` is deliberately absent: it knows one layout's index, and would delete what others share.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Call, Output, Tool, Tools};
+use crate::refusal::{Code, Refusal};
+
+/// How long work on a whole tree may take: hours for the largest on the slowest of disks.
+const TREE: Duration = Duration::from_secs(4 * 3600);
+
+/// Unpacks all layers of `layout`'s image `tag` into `rootfs`, which must not be there: umoci would merge. Digests,
+/// sizes and diff ids are verified on the way; a failure leaves no `rootfs`.
+pub async fn unpack(tools: &Tools, layout: &Path, tag: &str, rootfs: &Path) -> Result<(), Refusal> {
+    run(tools.call(Tool::Umoci)?.args(["raw", "unpack", "--image"]).arg(image(layout, tag)).arg(rootfs)).await
+}
+
+/// Adds a layer with everything in `dir` to `layout`'s image `tag`.
+pub async fn insert(tools: &Tools, layout: &Path, tag: &str, dir: &Path) -> Result<(), Refusal> {
+    let call = tools.call(Tool::Umoci)?.args(["insert", "--no-history", "--image"]).arg(image(layout, tag));
+    run(call.arg("--").arg(dir).arg("/")).await
+}
+
+fn image(layout: &Path, tag: &str) -> OsString {
+    let mut image = layout.as_os_str().to_owned();
+    image.push(":");
+    image.push(tag);
+    image
+}
+
+async fn run(call: Call) -> Result<(), Refusal> {
+    let output = call.deadline(TREE).finish().await?;
+    if output.status.success() { Ok(()) } else { Err(refusal(&words(&output))) }
+}
+
+/// The line that umoci marks as an error; it goes to either output.
+fn words(output: &Output) -> String {
+    let marked = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.lines().rev().find_map(|line| line.split_once('⨯').map(|(_, words)| words.trim().to_owned()))
+    };
+    marked(&output.stderr).or_else(|| marked(&output.stdout)).unwrap_or_else(|| output.last_words())
+}
+
+fn refusal(words: &str) -> Refusal {
+    let code = if words.contains("no space left on device") || words.contains("disk quota exceeded") {
+        Code::NoSpace
+    } else if words.contains("cannot allocate memory") {
+        Code::OutOfMemory
+    } else {
+        Code::ToolFailed
+    };
+    Refusal::new(code, format_args!("umoci: {words}"))
+}
+
+/// Whether umoci refused a blob for not being what its digest says.
+pub fn found_damage(refusal: &Refusal) -> bool {
+    let words = refusal.message();
+    refusal.code() == Code::ToolFailed
+        && ["mismatch", "invalid tar header", "unexpected EOF", "gzip:"].iter().any(|sign| words.contains(sign))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marked_line_speaks() {
+        let stderr = "   • unpacking rootfs ...\n   ⨯ create rootfs: unpack layer: verified reader digest mismatch\n";
+        let status = std::os::unix::process::ExitStatusExt::from_raw(256);
+        let words = words(&Output { status, stdout: Vec::new(), stderr: stderr.into() });
+        assert_eq!(words, "create rootfs: unpack layer: verified reader digest mismatch");
+        assert!(found_damage(&refusal(&words)));
+        assert_eq!(refusal("write: no space left on device").code(), Code::NoSpace);
+    }
+}

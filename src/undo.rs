@@ -1,0 +1,117 @@
+//! Undoing: how each step of a journal is taken back. Failure, `rm`, shutdown and the sweep after a crash all come here.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::Addr;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+
+use crate::cgroup::Cgroups;
+use crate::journal::Step;
+use crate::network::{self, Network};
+use crate::refusal::Refusal;
+use crate::tools::crun::Crun;
+use crate::tools::{Tools, process};
+
+/// How long a process is given to go by itself, once what it waits for is gone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What undoing (and doing) works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Ground {
+    /// The tools.
+    pub tools: Tools,
+    /// crun with our state directory.
+    pub crun: Crun,
+    /// The network actor.
+    pub network: Addr<Network>,
+    /// The host's control groups.
+    pub cgroups: Rc<Cgroups>,
+}
+
+/// Undoes `steps` in the order given (newest first), going on past errors. Each error is logged; the last is returned.
+pub async fn all(steps: Vec<Step>, ground: &Ground) -> Result<(), Refusal> {
+    let mut result = Ok(());
+    for step in steps {
+        if let Err(refusal) = one(&step, ground).await {
+            log::warn!("undoing {step:?}: {refusal}");
+            result = Err(refusal);
+        }
+    }
+    result
+}
+
+/// Undoes one step. What is not there needs no undoing.
+async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
+    match step {
+        Step::Sysctl { .. } | Step::Link { .. } | Step::Table { .. } => {
+            let step = step.clone();
+            off_thread(move || network::undo(&step)).await
+        }
+        Step::Attachment { id } => detach(id, ground).await,
+        Step::Process { pid, start } => end_process(*pid, *start).await,
+        Step::Runtime { id } => ground.crun.delete(id).await,
+        Step::Cgroup { path } => clear_cgroup(path, ground).await,
+        Step::Mount { path } => {
+            let path = path.clone();
+            off_thread(move || unmount(&path)).await
+        }
+        Step::Tree { path } => {
+            let path = path.clone();
+            off_thread(move || remove_tree(&path)).await
+        }
+    }
+}
+
+async fn detach(id: &str, ground: &Ground) -> Result<(), Refusal> {
+    let message = network::Detach { id: id.parse()? };
+    ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))
+}
+
+async fn end_process(pid: i32, start: u64) -> Result<(), Refusal> {
+    let Some(held) = process::Held::take(pid, start) else { return Ok(()) };
+    match held.end(PATIENCE).await {
+        true => Ok(()),
+        false => Err(Refusal::timeout(format_args!("process {pid} does not end, even killed"))),
+    }
+}
+
+/// Ends whatever still runs in a cgroup, and removes it: crun does both, but for what it left or never knew.
+async fn clear_cgroup(path: &str, ground: &Ground) -> Result<(), Refusal> {
+    for pid in ground.cgroups.processes(path) {
+        if let Some(start) = process::start_time(pid) {
+            // Already abandoned by crun: no patience.
+            if let Some(held) = process::Held::take(pid, start) {
+                held.end(Duration::ZERO).await;
+            }
+        }
+    }
+    ground.cgroups.remove(path).map_err(|e| Refusal::io(format_args!("cgroup {path}"), &e))
+}
+
+async fn off_thread(work: impl FnOnce() -> Result<(), Refusal> + Send + 'static) -> Result<(), Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
+}
+
+/// Detached lazily: what still looks at it keeps looking, and it is gone for everyone else.
+fn unmount(path: &Path) -> Result<(), Refusal> {
+    match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+        Err(e) => Err(Refusal::errno(path.display(), e)),
+    }
+}
+
+fn remove_tree(path: &Path) -> Result<(), Refusal> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Refusal::io(path.display(), &e)),
+        _ => Ok(()),
+    }
+}

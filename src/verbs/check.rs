@@ -1,0 +1,93 @@
+//! `check`: is this host fit?
+
+use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use crate::cgroup::Cgroups;
+use crate::config::Config;
+use crate::network::{self, Finding};
+use crate::tools::{Tool, Tools};
+
+const ROW: [&str; 3] = ["check", "ok", "detail"];
+const OK: [&str; 1] = ["failed"];
+
+/// `check` → `ROW check= ok=yes|no detail=`…, `OK failed=N`
+pub const VERB: Verb = Verb {
+    form: Form { name: "check", required: &[], optional: &[], options: &[], argv: Argv::No },
+    about: "tell whether this host is fit",
+    access: Access::Private,
+    reply_keys: &[&ROW, &OK],
+    action: Action::Run(|_, call| Ok(Box::pin(run(call)))),
+};
+
+async fn run(call: Call) -> Result<Line, Refusal> {
+    let findings = findings(&call.engine.config, &call.engine.ground.tools, &call.engine.ground.cgroups).await;
+    for line in lines(&findings) {
+        call.line(&line).await;
+    }
+    Ok(verdict(&findings))
+}
+
+/// Everything as the verb prints it.
+pub fn report(findings: &[Finding]) -> String {
+    let lines = lines(findings).chain([verdict(findings)]);
+    lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned()).collect()
+}
+
+/// The findings as rows.
+fn lines(findings: &[Finding]) -> impl Iterator<Item = Line> + '_ {
+    findings.iter().map(|f| Line::row(&ROW, &[&f.check, &if f.ok { "yes" } else { "no" }, &f.detail]))
+}
+
+/// The final line.
+fn verdict(findings: &[Finding]) -> Line {
+    Line::ok(&OK, &[&findings.iter().filter(|f| !f.ok).count()])
+}
+
+/// Looks at everything.
+pub async fn findings(config: &Config, tools: &Tools, cgroups: &Cgroups) -> Vec<Finding> {
+    let mut findings = vec![root(), cgroup(cgroups), overlay(), tmpfs(config)];
+    findings.extend(Tool::ALL.iter().map(|tool| program(tools, *tool)));
+    findings.extend(network::check(config, tools).await);
+    findings
+}
+
+fn root() -> Finding {
+    let ok = nix::unistd::geteuid().is_root();
+    let detail = if ok { "running as root" } else { "not root; start the daemon as root" };
+    Finding { check: "root", ok, detail: detail.to_owned() }
+}
+
+fn cgroup(cgroups: &Cgroups) -> Finding {
+    let (ok, detail) = match cgroups.hybrid_leftover() {
+        Some(left) => (
+            false,
+            format!("v1 beside a v2 that holds {left}, which crun refuses; mount {left} as v1, or boot with v2 alone"),
+        ),
+        None if cgroups.is_v2() => (true, "v2".to_owned()),
+        None => (true, "v1".to_owned()),
+    };
+    Finding { check: "cgroup", ok, detail }
+}
+
+fn overlay() -> Finding {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let ok = known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay");
+    let detail = if ok { "known to the kernel" } else { "not known to the kernel; try 'modprobe overlay'" };
+    Finding { check: "overlay", ok, detail: detail.to_owned() }
+}
+
+/// Not a failure: conmon's exit files are small, but a full disk under them loses an exit status.
+fn tmpfs(config: &Config) -> Finding {
+    let kind = nix::sys::statfs::statfs(&config.run).map(|fs| fs.filesystem_type());
+    let detail = match kind {
+        Ok(nix::sys::statfs::TMPFS_MAGIC) => "on a tmpfs".to_owned(),
+        _ => format!("{} is not on a tmpfs; exit statuses may be lost when its disk is full", config.run.display()),
+    };
+    Finding { check: "run-directory", ok: true, detail }
+}
+
+fn program(tools: &Tools, tool: Tool) -> Finding {
+    match tools.path(tool) {
+        Ok(path) => Finding { check: tool.name(), ok: true, detail: path.display().to_string() },
+        Err(refusal) => Finding { check: tool.name(), ok: false, detail: refusal.message().to_owned() },
+    }
+}

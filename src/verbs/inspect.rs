@@ -1,0 +1,63 @@
+//! `inspect`: everything about one container, as JSON.
+
+use serde_json::{Value, json};
+
+use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use crate::container::plan::Plan;
+use crate::container::{Inspect, View};
+use crate::engine::unanswered;
+use crate::wire::units::rfc3339;
+
+/// `inspect NAME` → `JSON {…}`, `OK`
+pub const VERB: Verb = Verb {
+    form: Form { name: "inspect", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    about: "tell everything about a container",
+    access: Access::Private,
+    reply_keys: &[],
+    action: Action::Run(|mut args, call| {
+        let name = args.required()?;
+        Ok(Box::pin(run(name, call)))
+    }),
+};
+
+async fn run(name: String, call: Call) -> Result<Line, Refusal> {
+    let child = call.engine.child(&name).await?;
+    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let view = child.view.borrow().clone();
+    call.line(&Line::json(&document(&plan, &view))).await;
+    Ok(Line::done())
+}
+
+/// Keys as in the wire's rows where both have them.
+fn document(plan: &Plan, view: &View) -> Value {
+    let wishes = &plan.wishes;
+    json!({
+        "name": view.name.as_str(),
+        "id": view.id.as_str(),
+        "image": &*view.source,
+        "state": view.phase.as_str(),
+        "pid": view.pid,
+        "exit": view.exit,
+        "oom": view.oom,
+        "restarts": view.restarts,
+        "created": rfc3339(view.created),
+        "started": view.started.map(rfc3339),
+        "finished": view.finished.map(rfc3339),
+        "argv": plan.argv,
+        "env": plan.env,
+        "workdir": plan.workdir,
+        "user": { "uid": plan.user.uid, "gid": plan.user.gid, "groups": plan.user.groups },
+        "hostname": plan.hostname,
+        "labels": &*view.labels,
+        "stop-signal": plan.stop_signal.to_string(),
+        "stop-timeout": plan.stop_timeout.as_secs_f64(),
+        "limits": { "memory": wishes.memory, "cpus": wishes.milli_cpus.map(|n| f64::from(n) / 1000.0), "pids": wishes.pids },
+        "rm": wishes.remove_at_end,
+        "network": {
+            "ip": view.ip,
+            "link": view.link,
+            "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        },
+        "paths": { "data": plan.places.data, "bundle": plan.places.bundle, "log": plan.places.log(), "cgroup": plan.places.cgroup },
+    })
+}

@@ -1,0 +1,219 @@
+//! The verbs: one file each, named as the wire names them. [`VERBS`] is the only list of them: dispatch, `help`,
+//! completions, the read-only rule and the checks of the manual derive from it.
+
+mod call;
+mod check;
+mod create;
+mod events;
+mod help;
+mod image;
+mod info;
+mod inspect;
+mod kill;
+mod logs;
+mod ping;
+mod ps;
+mod restart;
+mod rm;
+mod run;
+mod shutdown;
+mod start;
+mod stats;
+mod stop;
+mod stream;
+mod version;
+mod wait;
+
+use futures::future::LocalBoxFuture;
+
+pub use call::Call;
+pub use check::{findings, report};
+
+use crate::refusal::Refusal;
+use crate::wire::args::{Args, Argv, Form, Opt, nearest};
+use crate::wire::reply::Line;
+use crate::wire::words::Word;
+
+/// What a verb becomes once its arguments are read: the final line, or why there is none.
+pub type Reply = LocalBoxFuture<'static, Result<Line, Refusal>>;
+
+/// What a verb does.
+#[derive(Clone, Copy)]
+pub enum Action {
+    /// Reads its arguments at once, and gives back what remains to be done.
+    Run(fn(Args, Call) -> Result<Reply, Refusal>),
+    /// Ends a tagged request of this connection: the session's own.
+    Cancel,
+    /// Ends this connection: the session's own.
+    Quit,
+}
+
+/// Who may use a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Changes nothing and shows nothing private: on the read-only socket too.
+    Open,
+    /// Changes nothing, but shows what not everyone should see.
+    Private,
+    /// Changes something; told in the daemon's log with who asked.
+    Change,
+}
+
+/// One verb.
+pub struct Verb {
+    /// What it takes.
+    pub form: Form,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Who may use it.
+    pub access: Access,
+    /// Every key of its data lines and its final line.
+    pub reply_keys: &'static [&'static [&'static str]],
+    /// What it does.
+    pub action: Action,
+}
+
+/// Every verb of this version, in the manual's order.
+pub const VERBS: &[&Verb] = &[
+    &ping::VERB,
+    &version::VERB,
+    &help::VERB,
+    &info::VERB,
+    &check::VERB,
+    &CANCEL,
+    &QUIT,
+    &shutdown::VERB,
+    &events::VERB,
+    &create::VERB,
+    &start::VERB,
+    &run::VERB,
+    &stop::VERB,
+    &kill::VERB,
+    &restart::VERB,
+    &rm::VERB,
+    &wait::VERB,
+    &ps::VERB,
+    &inspect::VERB,
+    &logs::VERB,
+    &stats::VERB,
+    &image::pull::VERB,
+    &image::ls::VERB,
+    &image::rm::VERB,
+    &image::import::VERB,
+];
+
+/// Verbs of the protocol that this version does not have yet.
+pub const LATER: &[&str] = &[
+    "metrics",
+    "df",
+    "pause",
+    "resume",
+    "exec",
+    "attach",
+    "input",
+    "resize",
+    "top",
+    "update",
+    "commit",
+    "diff",
+    "cp",
+    "image inspect",
+    "image load",
+    "image save",
+    "image tag",
+    "image prune",
+    "image verify",
+    "network create",
+    "network ls",
+    "network inspect",
+    "network rm",
+    "network connect",
+    "network disconnect",
+    "volume create",
+    "volume ls",
+    "volume inspect",
+    "volume rm",
+    "volume prune",
+];
+
+/// First words of verbs of two words.
+const GROUPS: &[&str] = &["image", "network", "volume"];
+
+const CANCEL: Verb = Verb {
+    form: Form { name: "cancel", required: &["TAG"], optional: &[], options: &[], argv: Argv::No },
+    about: "end the request with that tag, if it looks or waits",
+    access: Access::Open,
+    reply_keys: &[],
+    action: Action::Cancel,
+};
+
+const QUIT: Verb = Verb {
+    form: Form { name: "quit", required: &[], optional: &[], options: &[], argv: Argv::No },
+    about: "end the connection",
+    access: Access::Open,
+    reply_keys: &[],
+    action: Action::Quit,
+};
+
+/// Finds the verb that `words` begin with, and reads the rest by its form.
+pub fn lookup(words: Vec<Word>) -> Result<(&'static Verb, Args), Refusal> {
+    let mut words = words.into_iter();
+    let mut name = words.next().map(|word| String::from_utf8_lossy(&word).into_owned()).unwrap_or_default();
+    if GROUPS.contains(&name.as_str()) {
+        let second = words.next().ok_or_else(|| unknown(&name))?;
+        name = format!("{name} {}", String::from_utf8_lossy(&second));
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.form.name == name) else { return Err(unknown(&name)) };
+    Ok((verb, Args::parse(&verb.form, words.collect())?))
+}
+
+fn unknown(name: &str) -> Refusal {
+    if LATER.contains(&name) {
+        return Refusal::unsupported(format_args!("{name} is not yet part of this version"));
+    }
+    let hint = match nearest(name, VERBS.iter().map(|verb| verb.form.name)) {
+        Some(known) => format!("did you mean {known}?"),
+        None => "'help' lists the verbs".to_owned(),
+    };
+    Refusal::unknown_verb(format_args!("no verb {name:?}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Code;
+    use crate::wire::words::split;
+
+    fn refused(line: &str) -> Refusal {
+        lookup(split(line.as_bytes()).unwrap()).map(|(verb, _)| verb.form.name).unwrap_err()
+    }
+
+    #[test]
+    fn verbs_are_found_by_one_or_two_words() {
+        for line in ["ping", "image ls", "stop web timeout=3"] {
+            assert!(lookup(split(line.as_bytes()).unwrap()).is_ok(), "{line}");
+        }
+        for (line, code) in [
+            ("pong", Code::UnknownVerb),
+            ("image", Code::UnknownVerb),
+            ("image frob", Code::UnknownVerb),
+            ("PING", Code::UnknownVerb),
+            ("exec web -- true", Code::Unsupported),
+            ("stop", Code::BadRequest),
+            ("stop a b", Code::BadRequest),
+            ("stop web tiemout=3", Code::BadOption),
+        ] {
+            assert_eq!(refused(line).code(), code, "{line}");
+        }
+        assert!(refused("imagels").message().contains("did you mean image ls"));
+    }
+
+    #[test]
+    fn no_verb_stands_twice() {
+        let mut names: Vec<_> = VERBS.iter().map(|verb| verb.form.name).chain(LATER.iter().copied()).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

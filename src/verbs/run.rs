@@ -1,0 +1,83 @@
+//! `run`: a container made and started in one go; with `attach=yes` its output is streamed until it ends.
+
+use super::create::{self, Request};
+use super::start::{start, told};
+use super::stream::{LogOptions, Stream, TEXT, TIMESTAMPS};
+use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::container::Remove;
+use crate::container::follow::Reader;
+use crate::supervisor::Child;
+
+const OK: [&str; 3] = ["name", "id", "exit"];
+/// Tells an attached client, before the first output, what it may send signals to.
+const STARTED: [&str; 3] = ["stage", "name", "id"];
+
+const OWN: [&Opt; 6] = [
+    &Opt::once("attach", "yes|no", "stream what it writes, and end with it"),
+    &TEXT,
+    &TIMESTAMPS,
+    &Opt::once("raw", "yes|no", "turn the connection into its standard streams").later(),
+    &Opt::once("rows", "N", "the terminal's height").later(),
+    &Opt::once("cols", "N", "the terminal's width").later(),
+];
+
+const OPTIONS: [&Opt; create::OPTIONS.len() + OWN.len()] = joined();
+
+const fn joined() -> [&'static Opt; create::OPTIONS.len() + OWN.len()] {
+    let mut all = [OWN[0]; create::OPTIONS.len() + OWN.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < create::OPTIONS.len() { create::OPTIONS[at] } else { OWN[at - create::OPTIONS.len()] };
+        at += 1;
+    }
+    all
+}
+
+/// `run IMAGE [options] [-- argv…]` → `OK name= id= pid= ip= ports=`, or with `attach=yes` `LOG`… and `OK name= id= exit=`
+pub const VERB: Verb = Verb {
+    form: Form { name: "run", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
+    about: "make a container and run it",
+    access: Access::Change,
+    reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &OK],
+    action: Action::Run(|mut args, call| {
+        let request = Request::read(&mut args)?;
+        let attach = args.flag("attach")?;
+        let options = LogOptions::read(&mut args)?;
+        if !attach && options.is_any() {
+            return Err(Refusal::bad_option("text= and timestamps= go with attach=yes"));
+        }
+        Ok(Box::pin(async move {
+            let child = request.make(&call).await?;
+            if attach { attached(child, options, call).await } else { detached(child, call).await }
+        }))
+    }),
+};
+
+async fn detached(child: Child, call: Call) -> Result<Line, Refusal> {
+    let view = call.finish(start_or_remove(child)).await?;
+    Ok(told(&view))
+}
+
+async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line, Refusal> {
+    // Opened before it runs: with rm=yes it may be gone before we look again.
+    let reader = Reader::open(&child.places.log())?;
+    let (mut view, started) = (child.view.clone(), child.clone());
+    let began = call.finish(start_or_remove(started)).await?;
+    call.line(&Line::progress(&STARTED, &[&"started", &began.name, &began.id])).await;
+    Stream { reader, options, view: view.clone() }.follow(&call).await?;
+    let ended =
+        view.wait_for(|v| v.has_ended()).await.map_err(|_| Refusal::internal("the container's actor is gone"))?.clone();
+    Ok(Line::ok(&OK, &[&ended.name, &ended.id, &ended.exit.unwrap_or_default()]))
+}
+
+/// A run that fails leaves nothing behind.
+async fn start_or_remove(child: Child) -> Result<std::sync::Arc<crate::container::View>, Refusal> {
+    let mut view = child.view.clone();
+    let addr = child.addr.clone();
+    let started = start(child).await;
+    if started.is_err() && addr.send(Remove { force: true }).await.is_ok() {
+        // An error means that it is gone, which is what is waited for.
+        let _ = view.wait_for(|v| v.is_gone()).await;
+    }
+    started
+}

@@ -1,0 +1,41 @@
+//! `wait`: until a container has ended.
+
+use std::sync::Arc;
+
+use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use crate::container::View;
+use crate::supervisor::Found;
+
+const OK: [&str; 3] = ["name", "exit", "oom"];
+
+/// `wait NAME` → `OK name= exit= oom=`
+pub const VERB: Verb = Verb {
+    form: Form { name: "wait", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    about: "wait until a container has ended",
+    access: Access::Open,
+    reply_keys: &[&OK],
+    action: Action::Run(|mut args, call| {
+        let name = args.required()?;
+        Ok(Box::pin(run(name, call)))
+    }),
+};
+
+async fn run(name: String, call: Call) -> Result<Line, Refusal> {
+    let view = match call.engine.find(&name).await? {
+        Found::Gone(view) => view,
+        Found::Here(child) => {
+            let mut view = child.view;
+            // An error means that the actor is gone; what it last showed is told.
+            let _ = view.wait_for(|v| v.has_ended() || v.is_gone()).await;
+            let last = view.borrow().clone();
+            last
+        }
+    };
+    told(&view)
+}
+
+fn told(view: &Arc<View>) -> Result<Line, Refusal> {
+    let exit =
+        view.exit.ok_or_else(|| Refusal::wrong_state(format_args!("{} was removed and never ran", view.name)))?;
+    Ok(Line::ok(&OK, &[&view.name, &exit, &if view.oom { "yes" } else { "no" }]))
+}

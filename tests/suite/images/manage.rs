@@ -1,0 +1,171 @@
+//! The verbs that look after images already here, against archives that skopeo writes and reads.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use gantry::images::{Inspect, Load, MeasureUsage, Prune, Save, Tag, Verify, ask};
+use gantry::refusal::Code;
+
+use super::{Place, code, layout_with_label, on_actix, pull, reference, remove};
+use crate::registry::{Registry, busybox_layout, run};
+
+#[test]
+fn one_image_has_many_names() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        drop(pull(&store, &name).await.unwrap());
+        let tag = |from: &str, new: &str| ask(&store, Tag { reference: reference(from), new: reference(new) });
+        let tagged = tag(&name, "mine").await.unwrap();
+        assert_eq!(tagged.name.to_string(), "localhost/mine:latest");
+        drop(tagged);
+        assert_eq!(code(tag("nothing", "x").await), Code::NotFound);
+        assert_eq!(code(tag("mine", &format!("x@sha256:{}", "0".repeat(64))).await), Code::BadValue);
+        assert_eq!(place.holds().await, (2, 1, 3));
+
+        let document = ask(&store, Inspect { reference: reference("mine") }).await.unwrap();
+        assert_eq!(document["names"], serde_json::json!([name, "localhost/mine:latest"]));
+        assert_eq!(document["config"]["Cmd"][0], "/bin/httpd");
+        assert!(Path::new(document["rootfs"].as_str().unwrap()).join("bin/busybox").exists());
+
+        let reopened = place.reopen(store).await;
+        remove(&reopened, &name).await.unwrap();
+        assert_eq!(place.holds().await, (1, 1, 3));
+        remove(&reopened, "mine").await.unwrap();
+        assert_eq!(place.holds().await, (0, 0, 0));
+    });
+}
+
+#[test]
+fn what_is_saved_loads_again() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("web/httpd:1");
+        let store = place.open().await;
+        let digest = pull(&store, &name).await.unwrap().digest.clone();
+        let path = place.dir.join("sa:ved.tar");
+        ask(&store, Save { reference: reference(&name), path: path.clone() }).await.unwrap();
+        let nowhere = Save { reference: reference(&name), path: "/nonexistent/x.tar".into() };
+        assert_eq!(code(ask(&store, nowhere).await), Code::NotFound);
+        remove(&store, &name).await.unwrap();
+        assert_eq!(place.holds().await, (0, 0, 0));
+
+        let loaded = ask(&store, Load { path: path.display().to_string() }).await.unwrap();
+        let [image] = loaded.as_slice() else { panic!("{} images", loaded.len()) };
+        assert_eq!((image.name.to_string(), &image.digest), (name.clone(), &digest));
+        assert_eq!(place.holds().await, (1, 1, 3));
+        assert!(!place.dir.join("sa:ved.tar.part").exists());
+    });
+}
+
+#[test]
+fn archives_of_every_kind_load() {
+    on_actix(async {
+        let place = Place::new();
+        let from = format!("oci:{}:image", busybox_layout().display());
+        let at = |name: &str| place.dir.join(name).display().to_string();
+        let copy = |to: &str| run(Command::new("skopeo").args(["copy", "--quiet", &from, to]));
+        copy(&format!("docker-archive:{}:r.example/a:1", at("docker.tar")));
+        copy(&format!("docker-archive:{}", at("My Box.tar")));
+        copy(&format!("oci-archive:{}:v2", at("oci.tar")));
+        copy(&format!("oci-archive:{}", at("bare.tar")));
+        symlink(busybox_layout(), at("la:yout")).unwrap();
+        let store = place.open().await;
+        for (path, name) in [
+            (at("docker.tar"), "r.example/a:1"),
+            (at("My Box.tar"), "localhost/my-box:latest"),
+            (at("oci.tar"), "localhost/oci:v2"),
+            (at("bare.tar"), "localhost/bare:latest"),
+            (format!("oci:{}:image", busybox_layout().display()), "localhost/busybox-1:image"),
+            (format!("oci:{}", at("la:yout")), "localhost/la-yout:image"),
+        ] {
+            let loaded = ask(&store, Load { path: path.clone() }).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+            assert_eq!(loaded.iter().map(|image| image.name.to_string()).collect::<Vec<_>>(), [name]);
+            assert_eq!(loaded[0].config.cmd[0], "/bin/httpd");
+            assert!(loaded[0].rootfs.join("www/index.html").exists());
+        }
+        assert_eq!(place.holds().await.0, 6);
+        assert!(ask(&store, Verify { reference: None }).await.unwrap().iter().all(|image| image.faults.is_empty()));
+
+        std::fs::write(at("noise"), "noise, but long enough to have a magic number").unwrap();
+        std::fs::write(at("empty"), "").unwrap();
+        std::fs::write(at("packed"), [0x1f, 0x8b, 8, 0, 0, 0]).unwrap();
+        std::fs::write(at("zeros"), [0; 1024]).unwrap();
+        for (path, expected) in [
+            (at("noise"), Code::BadValue),
+            (at("empty"), Code::BadValue),
+            (at("zeros"), Code::BadValue),
+            (at("packed"), Code::Unsupported),
+            (at("none"), Code::NotFound),
+            (at("."), Code::BadValue),
+            (format!("oci:{}:no-such-tag", busybox_layout().display()), Code::NotFound),
+        ] {
+            assert_eq!(code(ask(&store, Load { path: path.clone() }).await), expected, "{path}");
+        }
+        let pruned = ask(&store, Prune { all: true, unused: None }).await.unwrap();
+        assert_eq!(pruned.names.len(), 6);
+        assert_eq!(place.holds().await, (0, 0, 0));
+    });
+}
+
+#[test]
+fn prune_spares_what_is_used() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let one = registry.push_busybox("one:1");
+        let other = layout_with_label(&place.dir, "other");
+        let two = registry.push(&format!("oci:{}:image", other.display()), "two:1", &[]);
+        let store = place.open().await;
+        let held = pull(&store, &one).await.unwrap();
+        drop(pull(&store, &two).await.unwrap());
+        let prune = |all, unused| ask(&store, Prune { all, unused });
+        assert!(prune(false, None).await.unwrap().names.is_empty());
+        assert!(prune(false, Some(Duration::from_secs(3600))).await.unwrap().names.is_empty());
+        assert_eq!(place.holds().await, (2, 2, 5));
+
+        let before = ask(&store, MeasureUsage).await.unwrap();
+        let pruned = prune(true, None).await.unwrap();
+        let after = ask(&store, MeasureUsage).await.unwrap();
+        assert_eq!(pruned.names.iter().map(ToString::to_string).collect::<Vec<_>>(), [two]);
+        assert_eq!(pruned.bytes, before.bytes() - after.bytes());
+        assert!(pruned.bytes > 1_000_000 && (before.names, after.names) == (2, 1));
+        assert_eq!(place.holds().await, (1, 1, 3));
+        assert!(held.rootfs.join("bin/busybox").exists());
+    });
+}
+
+#[test]
+fn verify_finds_what_was_tampered_with() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let image = pull(&store, &name).await.unwrap();
+        let faults = async || {
+            let mut verified = ask(&store, Verify { reference: Some(reference(&name)) }).await.unwrap();
+            assert_eq!((verified.len(), verified[0].name.to_string()), (1, name.clone()));
+            verified.remove(0).faults
+        };
+        assert_eq!(faults().await, Vec::<String>::new());
+        std::fs::write(image.rootfs.join("etc/added"), "").unwrap();
+        std::fs::remove_file(image.rootfs.join("bin/sh")).unwrap();
+        let page = image.rootfs.join("www/index.html");
+        let time = page.metadata().unwrap().modified().unwrap();
+        std::fs::write(&page, "It wirks\n").unwrap();
+        std::fs::File::open(&page).unwrap().set_modified(time).unwrap();
+        let mut found = faults().await;
+        found.sort();
+        assert_eq!(found, ["/bin/sh: missing", "/etc/added: surplus", "/www/index.html: other content"]);
+
+        let blobs = std::fs::read_dir(place.dir.join("root/images/blobs/sha256")).unwrap();
+        for blob in blobs.map(|entry| entry.unwrap().path()).filter(|path| path.metadata().unwrap().len() > 10_000) {
+            std::fs::write(blob, "damaged").unwrap();
+        }
+        let found = faults().await;
+        assert!(found.len() == 1 && found[0].starts_with("blob sha256:"), "{found:?}");
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}

@@ -1,0 +1,156 @@
+//! Attaching and detaching: addresses and ports are had by one at a time, and are free again at once.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::rc::Rc;
+
+use gantry::config::Config;
+use gantry::events::Bus;
+use gantry::id::ContainerId;
+use gantry::network::{Attach, Attachment, Detach, List, Network};
+use gantry::refusal::Code;
+use gantry::tools::Tools;
+
+use super::world::*;
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_is_made() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let process = TcpListener::bind("0.0.0.0:8080").unwrap();
+        let datagrams = UdpSocket::bind("127.0.0.1:8053").unwrap();
+        let links = sh("ip -o link | wc -l");
+        for port in ["8080:80", "127.0.0.1:8080:80", "8079-8081:79-81", "8053:53/udp"] {
+            let refusal = attach(&network, "web", &[port]).await.unwrap_err();
+            assert_eq!(refusal.code(), Code::InUse, "{port}");
+            assert!(refusal.message().contains("80") && refusal.message().contains("process"), "{refusal}");
+        }
+        assert_eq!(sh("ip -o link | wc -l"), links);
+        assert_eq!(code(attach(&network, "web", &["192.0.2.7:8082:80"]).await), Code::BadValue);
+        end(process);
+        drop(datagrams);
+        let (first, _) = attach(&network, "first:v1", &["8080:80"]).await.unwrap();
+        let refusal = attach(&network, "second", &["8081:80", "127.0.0.1:8080:80"]).await.unwrap_err();
+        assert!(refusal.code() == Code::InUse && refusal.message().contains("first:v1"), "{refusal}");
+        assert!(!is_free(8080), "nor can a process have it");
+        assert!(is_free(8081), "a refused attempt keeps no port");
+        network.send(Detach { id: first.clone() }).await.unwrap();
+        network.send(Detach { id: first }).await.unwrap();
+        assert!(is_free(8080), "free when the detach is answered");
+        let (_, again) = attach(&network, "again", &["8080:80"]).await.unwrap();
+        let service = Service::new(&again.netns, (Ipv4Addr::UNSPECIFIED, 80), "again");
+        assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap().starts_with("again"));
+        drop(service);
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn fifty_at_once_have_fifty_addresses() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let all = (0..50).map(|nth| {
+            let network = network.clone();
+            async move { attach(&network, &format!("c{nth}"), &["80", "127.0.0.1::53/udp"]).await.unwrap() }
+        });
+        let all = futures::future::join_all(all).await;
+        let distinct = |of: fn(&Attachment) -> String| {
+            let mut values: Vec<_> = all.iter().map(|(_, attachment)| of(attachment)).collect();
+            values.sort();
+            values.dedup();
+            values.len()
+        };
+        assert_eq!(distinct(|a| a.ip.to_string()), 50);
+        assert_eq!(distinct(|a| a.link.clone()), 50);
+        assert_eq!(distinct(|a| a.ports[0].host.to_string()), 50);
+        let rows = network.send(List).await.unwrap();
+        assert_eq!((rows[0].name.as_str(), rows[0].containers), ("bridge", 50));
+        assert_eq!(sh("nft list map inet gantry0 published | grep -o ' tcp \\. ' | wc -l").trim(), "50");
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_range_of_a_thousand_ports_is_one_transaction() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (id, web) =
+            attach(&network, "web", &["20000-20999:1000-1999", "127.0.0.1:20000-21499:1-1500/udp"]).await.unwrap();
+        assert_eq!(web.ports.len(), 2500);
+        let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 1999), "last");
+        assert!(ask_tcp(&world.neighbour, HOST, 20999, PATIENCE).is_ok());
+        drop(service);
+        // Somebody takes one element away: the others go all the same.
+        sh("nft delete element inet gantry0 published '{ tcp . 20500 }'");
+        network.send(Detach { id }).await.unwrap();
+        let left = sh("nft list map inet gantry0 published; nft list map inet gantry0 published_on");
+        assert!(!left.contains("elements"), "{left}");
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_small_subnet_is_used_again_and_again() {
+    on_a_host(async |world: Rc<World>| {
+        let config = Config { subnet: Some("10.9.8.0/29".parse().unwrap()), ..world.config("gantry0") };
+        let network = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap();
+        let mut held = Vec::new();
+        for nth in 0..5 {
+            held.push(attach(&network, &format!("c{nth}"), &[]).await.unwrap());
+        }
+        assert_eq!(code(attach(&network, "sixth", &[]).await), Code::Busy);
+        for round in 0..10 {
+            let (id, was) = held.remove(0);
+            network.send(Detach { id }).await.unwrap();
+            held.push(attach(&network, &format!("r{round}"), &["8080"]).await.unwrap());
+            assert_eq!(held[4].1.ip, was.ip);
+        }
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_process_that_stays_in_its_namespace_holds_nothing_up() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (_, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
+        let process = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web");
+        world.stop(network, "gantry0").await;
+        drop(process);
+    });
+}
+
+#[test]
+fn a_container_is_detached_while_it_is_being_attached() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let id = ContainerId::random().unwrap();
+        let message = |id: &ContainerId| Attach {
+            id: id.clone(),
+            name: "web".parse().unwrap(),
+            publish: published(&["8080:80"]),
+        };
+        let (attached, twice, (), ()) = futures::join!(
+            async { network.send(message(&id)).await.unwrap() },
+            async { network.send(message(&id)).await.unwrap() },
+            async { network.send(Detach { id: id.clone() }).await.unwrap() },
+            async { network.send(Detach { id: id.clone() }).await.unwrap() },
+        );
+        assert_eq!(code(attached), Code::Cancelled);
+        assert_eq!(code(twice), Code::Internal);
+        assert!(is_free(8080));
+        assert!(network.send(message(&id)).await.unwrap().is_ok());
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_close_ends_what_is_under_way() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (attached, ()) = futures::join!(attach(&network, "web", &["8080:80"]), async {
+            world.stop(network.clone(), "gantry0").await;
+        });
+        assert!(attached.is_err());
+        assert_eq!(code(attach(&network, "late", &[]).await), Code::ShuttingDown);
+    });
+}

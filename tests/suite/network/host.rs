@@ -1,0 +1,132 @@
+//! What the network does to its host: beside other daemons, after a crash, among what is not ours.
+
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+
+use gantry::config::Config;
+use gantry::events::Bus;
+use gantry::network::{Network, check};
+use gantry::refusal::Code;
+use gantry::tools::Tools;
+
+use super::world::*;
+
+#[test]
+fn two_daemons_stand_side_by_side() {
+    on_a_host(async |world: Rc<World>| {
+        let one = world.start("gantry0").await.unwrap();
+        let two = world.start("gantry01").await.unwrap();
+        assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
+        let (_, web) = attach(&one, "web", &["8080:80"]).await.unwrap();
+        assert_eq!(code(attach(&two, "web", &["8080:80"]).await), Code::InUse);
+        let (_, web_two) = attach(&two, "web", &["8081:80"]).await.unwrap();
+        assert_ne!(web.ip.octets()[1], web_two.ip.octets()[1], "subnets differ");
+        let services = [&web, &web_two].map(|web| Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web"));
+        assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).is_ok());
+        assert!(ask_tcp(&web.netns, HOST, 8081, PATIENCE).is_ok(), "from a container of the other");
+        assert!(ask_tcp(&web.netns, web_two.ip, 80, IMPATIENCE).is_err(), "but not past the published port");
+        let [first, second] = services;
+        drop(first);
+        world.stop(one, "gantry0").await;
+        assert!(ask_tcp(&world.neighbour, HOST, 8081, PATIENCE).is_ok(), "the other's end does not matter");
+        drop(second);
+        world.stop(two, "gantry01").await;
+    });
+}
+
+#[test]
+fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
+    on_a_host(async |world: Rc<World>| {
+        let dead = world.start("gantry0").await.unwrap();
+        let (_, attachment) = attach(&dead, "web", &["8080:80"]).await.unwrap();
+        // A process of the dead run lives on in its namespace.
+        let process = Service::new(&attachment.netns, (Ipv4Addr::UNSPECIFIED, 80), "orphan");
+        dead.do_send(Crash);
+        until("the actor is gone", || !dead.connected()).await;
+        let left = snapshot();
+        assert!(left.contains("table inet gantry0") && left.contains(&attachment.link), "{left}");
+        std::fs::remove_file(world.dir.join("gantry0/network.journal")).unwrap();
+        let network = world.start("gantry0").await.unwrap();
+        assert!(!snapshot().contains(&format!("{}@", attachment.link)));
+        let (_, again) = attach(&network, "web", &["8080:80"]).await.unwrap();
+        assert_eq!(again.ip, attachment.ip);
+        drop(process);
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn the_last_one_out_restores_whatever_became_of_the_first() {
+    on_a_host(async |world: Rc<World>| {
+        sh("echo 0 > /proc/sys/net/ipv4/conf/all/accept_redirects");
+        let before = snapshot();
+        let forwards = || sh("cat /proc/sys/net/ipv4/ip_forward").trim() == "1";
+        let first = world.start("gantry0").await.unwrap();
+        let second = world.start("gantry1").await.unwrap();
+        first.do_send(Crash);
+        until("the actor is gone", || !first.connected()).await;
+        world.stop(second, "gantry1").await;
+        assert!(forwards(), "the first one's bridge is there yet");
+        let third = world.start("gantry2").await.unwrap();
+        // Only the journal knows now what the first one found.
+        sh("ip link del gantry0");
+        let again = world.start("gantry0").await.unwrap();
+        world.stop(again, "gantry0").await;
+        assert!(forwards(), "the third needs it");
+        world.stop(third, "gantry2").await;
+        assert_eq!(snapshot(), before);
+        sh("echo 1 > /proc/sys/net/ipv4/conf/all/accept_redirects");
+    });
+}
+
+#[test]
+fn a_bridge_that_was_not_marked_yet_is_swept() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry0");
+        sh("ip link add gantry0 address 02:42:0a:43:00:01 type bridge");
+        assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "nobody says that it is ours");
+        std::fs::write(config.run.join("network.journal"), "link gantry0\n").unwrap();
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_alone() {
+    on_a_host(async |world: Rc<World>| {
+        let before = snapshot();
+        sh("ip link add gantry0 type bridge; nft add table inet gantry1");
+        let with = snapshot();
+        for bridge in ["gantry0", "gantry1"] {
+            let refusal = world.start(bridge).await.unwrap_err();
+            assert!(refusal.code() == Code::InUse && refusal.message().contains("not gantry's"), "{refusal}");
+            std::fs::remove_dir(world.dir.join(bridge)).unwrap();
+        }
+        assert_eq!(snapshot(), with);
+        sh("ip link del gantry0; nft delete table inet gantry1");
+        assert_eq!(snapshot(), before);
+        let config = Config { subnet: Some("192.168.0.0/16".parse().unwrap()), ..world.config("gantry0") };
+        let refusal = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap_err();
+        assert!(refusal.code() == Code::InUse && refusal.message().contains("wire0"), "{refusal}");
+        std::fs::remove_dir(world.dir.join("gantry0")).unwrap();
+    });
+}
+
+#[test]
+fn without_nft_nothing_is_left_behind() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry0");
+        let nft = config.run.join("nft");
+        std::fs::write(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n").unwrap();
+        sh(&format!("chmod +x {}", nft.display()));
+        let tools = Tools::new(Some(config.run.clone()));
+        let refusal = Network::start(&config, &tools, Bus::default()).await.unwrap_err();
+        assert!(refusal.code() == Code::ToolFailed && refusal.message().contains("no such luck"), "{refusal}");
+        let findings = check(&config, &tools).await;
+        assert!(findings.iter().any(|finding| finding.check == "nft" && !finding.ok), "{findings:?}");
+        std::fs::remove_file(nft).unwrap();
+        let findings = check(&config, &tools).await;
+        assert!(findings.iter().all(|finding| finding.ok), "{findings:?}");
+        std::fs::remove_dir(config.run).unwrap();
+    });
+}

@@ -1,0 +1,260 @@
+//! The host that a test is, its neighbour, and those who ask and answer there.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use gantry::config::Config;
+use gantry::events::Bus;
+use gantry::id::{ContainerId, Publish};
+use gantry::network::{Attach, Attachment, Close, Network};
+use gantry::refusal::{Code, Refusal};
+use gantry::tools::Tools;
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
+
+/// The host's address on the wire to its neighbour, and the neighbour's.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 1);
+pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 2);
+pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// How long a connection may take that is to succeed, and how long one is tried that must not.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const IMPATIENCE: Duration = Duration::from_millis(700);
+
+/// A host: the network namespace of the test's thread.
+pub struct World {
+    pub here: PathBuf,
+    pub neighbour: PathBuf,
+    pub dir: PathBuf,
+    _held: [OwnedFd; 2],
+}
+
+/// Runs `test` on a host of its own, and then sees whether the host is as it was before.
+pub fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Send + 'static) {
+    assert!(nix::unistd::geteuid().is_root(), "these tests make network namespaces: run them as root");
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let world = Rc::new(World::build());
+        let before = snapshot();
+        actix::System::new().block_on(test(world.clone()));
+        let after = snapshot();
+        let only = |one: &str, other: &str| one.lines().filter(|l| !other.contains(l)).collect::<Vec<_>>().join("\n");
+        assert!(after == before, "the host is not as it was: -{} +{}", only(&before, &after), only(&after, &before));
+        std::fs::remove_dir(&world.dir).expect("no file is left");
+    });
+    if let Err(panic) = thread.unwrap().join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl World {
+    pub fn build() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let nth = COUNT.fetch_add(1, Ordering::SeqCst);
+        let here = namespace();
+        let there = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            namespace()
+        });
+        let held = [here, there.join().unwrap()];
+        let [here, neighbour] = held.each_ref().map(|fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
+        let dir = std::env::temp_dir().join(format!("gantry-net-{}-{nth}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pid = format!("/proc/{}/fd/{}", std::process::id(), held[1].as_raw_fd());
+        sh(&format!(
+            "ip link set lo up; ip link add wire0 type veth peer name wire1; ip link set wire1 netns {pid}
+            ip addr add {HOST}/24 dev wire0; ip link set wire0 up"
+        ));
+        inside(&neighbour, || {
+            sh(&format!(
+                "ip link set lo up; ip addr add {NEIGHBOUR}/24 dev wire1; ip link set wire1 up
+                ip route add 10.0.0.0/8 via {HOST}"
+            ));
+        });
+        // A namespace inherits habits of its maker. And the links' addresses of IPv6, which turn up a moment later, would
+        // look like something left behind.
+        sh("cd /proc/sys/net; for f in ipv6/conf/*/disable_ipv6; do echo 1 > $f; done
+            echo 0 > ipv4/ip_forward; echo 1 > ipv4/conf/all/accept_redirects
+            for f in ipv4/conf/*/rp_filter; do echo 0 > $f; done
+            if [ -d bridge ]; then echo 1 > bridge/bridge-nf-call-iptables; fi");
+        Self { here, neighbour, dir, _held: held }
+    }
+
+    pub fn config(&self, bridge: &str) -> Config {
+        let run = self.dir.join(bridge);
+        std::fs::create_dir_all(&run).unwrap();
+        Config {
+            socket: run.join("gantry.sock"),
+            ro_socket: None,
+            root: "/var/lib/gantry-test".into(),
+            run,
+            bridge: bridge.to_owned(),
+            subnet: None,
+            tools: None,
+            stop_timeout: PATIENCE,
+            check: false,
+        }
+    }
+
+    pub async fn start(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
+        Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
+    }
+
+    pub async fn stop(&self, network: Addr<Network>, bridge: &str) {
+        network.send(Close).await.unwrap();
+        std::fs::remove_dir(self.dir.join(bridge)).unwrap();
+    }
+}
+
+/// The calling thread's network namespace.
+pub fn namespace() -> OwnedFd {
+    open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap()
+}
+
+/// Runs `work` in the network namespace at `path`.
+pub fn inside<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T {
+    let namespace = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(&namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+pub fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-ec", script]).output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All of the host that the network could have changed.
+pub fn snapshot() -> String {
+    // The kernel tells of a link's carrier when it comes to it.
+    sh("ip -o link | sed 's/<[^>]*>//; s/ state [A-Z]*//'; ip -o addr; ip route show table all; nft list ruleset
+        grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/bridge 2>/dev/null | sort")
+}
+
+/// A TCP and a UDP service that answer with their name and who asks. Ended when dropped: a socket holds its namespace.
+pub struct Service {
+    listener: Arc<TcpListener>,
+    datagrams: Arc<UdpSocket>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Service {
+    pub fn new(namespace: &Path, at: (Ipv4Addr, u16), name: &'static str) -> Self {
+        let sockets = inside(namespace, || (TcpListener::bind(at).unwrap(), UdpSocket::bind(at).unwrap()));
+        let (listener, datagrams) = (Arc::new(sockets.0), Arc::new(sockets.1));
+        let threads = vec![
+            std::thread::spawn({
+                let listener = listener.clone();
+                move || {
+                    while let Ok((mut stream, who)) = listener.accept() {
+                        let _ = write!(stream, "{name} {}", who.ip());
+                    }
+                }
+            }),
+            std::thread::spawn({
+                let datagrams = datagrams.clone();
+                move || {
+                    let mut buffer = [0; 16];
+                    while let Ok((1.., who)) = datagrams.recv_from(&mut buffer) {
+                        let _ = datagrams.send_to(format!("{name} {}", who.ip()).as_bytes(), who);
+                    }
+                }
+            }),
+        ];
+        Self { listener, datagrams, threads }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        use nix::sys::socket::{Shutdown, shutdown};
+        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
+        // A datagram socket without a peer refuses this and wakes its reader all the same.
+        let _ = shutdown(self.datagrams.as_raw_fd(), Shutdown::Both);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+pub fn ask_tcp(from: &Path, ip: Ipv4Addr, port: u16, patience: Duration) -> std::io::Result<String> {
+    inside(from, || {
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(IpAddr::V4(ip), port), patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    })
+}
+
+pub fn ask_udp(from: &Path, ip: Ipv4Addr, port: u16) -> std::io::Result<String> {
+    inside(from, || {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send_to(b"?", (ip, port))?;
+        let mut buffer = [0; 64];
+        let (length, _) = socket.recv_from(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    })
+}
+
+pub fn published(ports: &[&str]) -> Vec<Publish> {
+    ports.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Attachment), Refusal> {
+    let id = ContainerId::random().unwrap();
+    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports) };
+    network.send(message).await.unwrap().map(|attachment| (id, attachment))
+}
+
+pub fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Code {
+    result.unwrap_err().code()
+}
+
+/// Ends a listener though a process that another test is just starting may have a copy of it.
+pub fn end(listener: TcpListener) {
+    nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both).unwrap();
+    drop(listener);
+}
+
+/// Whether a process could have the port.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(end).is_ok()
+}
+
+/// Waits for what becomes true by itself.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Ends the actor as a crash would: it is dropped in the middle of its work, without a word.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Crash;
+
+impl actix::Handler<Crash> for Network {
+    type Result = ();
+
+    fn handle(&mut self, _: Crash, ctx: &mut actix::Context<Self>) {
+        actix::ActorContext::terminate(ctx);
+    }
+}
