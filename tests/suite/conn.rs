@@ -66,8 +66,19 @@ impl Conn {
 
     /// The next line, read.
     #[track_caller]
-    pub fn parsed(&mut self) -> Parsed {
+    fn any(&mut self) -> Parsed {
         Parsed::read(&self.line().expect("the server closed where a line was due"))
+    }
+
+    /// The next line that is not PROGRESS, which a client may ignore.
+    #[track_caller]
+    pub fn parsed(&mut self) -> Parsed {
+        loop {
+            let line = self.any();
+            if line.head != "PROGRESS" {
+                return line;
+            }
+        }
     }
 
     /// The lines up to a final one.
@@ -75,7 +86,7 @@ impl Conn {
     pub fn reply(&mut self) -> Reply {
         let (mut lines, mut progress) = (Vec::new(), 0);
         loop {
-            let line = self.parsed();
+            let line = self.any();
             if line.is_final() {
                 return Reply { lines, progress, end: line };
             } else if line.head == "PROGRESS" {

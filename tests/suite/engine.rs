@@ -40,7 +40,8 @@ fn socat_and_the_client_drive_it() {
     daemon.import_busybox();
     let script = format!("echo 'run busybox name=web publish=80 {HTTPD}' | socat - UNIX-CONNECT:$GANTRY_SOCKET");
     let said = daemon.sh(&script).succeeds();
-    assert!(said.starts_with("OK name=web:latest"), "{said}");
+    // Behind signs of life, where the machine is busy.
+    assert!(said.lines().any(|line| line.starts_with("OK name=web:latest")), "{said}");
     let listed = daemon.client(&["ps"]).succeeds();
     assert!(listed.contains("web"), "{listed}");
     assert_eq!(daemon.client(&["run", "--rm", "busybox", "sh", "-c", "exit 3"]).status.code(), Some(3));

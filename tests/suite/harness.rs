@@ -248,12 +248,12 @@ impl Daemon {
     }
 
     fn end_badly(&mut self) {
-        eprintln!("--- the daemon said (its files are under {}):\n{}", self.place.dir().display(), self.log());
+        eprintln!("--- the daemon said:\n{}", self.log());
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
-        host::abandon(&self.place);
+        host::clear(&self.place);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::place::Place;
 use super::shell;
@@ -112,11 +113,30 @@ fn files(place: &Place) -> Vec<String> {
     left.map(|path| format!("file {}", path.display())).collect()
 }
 
-/// Kills what is left of a test that failed, so that it does not disturb others. What else it left stays to be looked at.
-pub fn abandon(place: &Place) {
+/// Takes away what a test that failed has left, so that it disturbs no other: this host is used again and again.
+pub fn clear(place: &Place) {
     for pid in pids(place) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
+    shell::waits(Duration::from_secs(10), || pids(place).is_empty());
+    let (dir, bridge) = (place.dir(), place.bridge());
+    let links = format!("for l in $(ls /sys/class/net | grep '^{bridge}'); do ip link del $l; done");
+    let mounts = format!(
+        "for m in $(awk '{{print $5}}' /proc/self/mountinfo | grep '^{}/'); do umount -l $m; done",
+        dir.display()
+    );
+    let _ = shell::sh(&format!("set +e; {links}; nft delete table inet {bridge}; {mounts}"));
+    for hierarchy in hierarchies() {
+        remove_cgroup(&hierarchy.join(place.cgroup()));
+    }
+    let _ = fs::remove_dir_all(dir);
+}
+
+fn remove_cgroup(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+        remove_cgroup(&entry.path());
+    }
+    let _ = fs::remove_dir(path);
 }
 
 #[test]
@@ -136,18 +156,14 @@ fn what_is_left_is_found() {
     ))
     .succeeds();
     let found = leftovers(&place);
-    shell::sh(&format!(
-        "umount {0}/m; ip link del {bridge}x; nft delete table inet {bridge}; rmdir {1}",
-        run.display(),
-        cgroup.display()
-    ))
-    .succeeds();
-    sleeper.kill().unwrap();
-    sleeper.wait().unwrap();
-    fs::remove_dir_all(&run).unwrap();
+    std::thread::scope(|scope| {
+        // Reaps it when it is killed: a zombie of ours is not the daemon's.
+        scope.spawn(|| sleeper.wait());
+        clear(&place);
+    });
     for kind in ["process ", "mount ", "link ", "nft ", "cgroup ", "file "] {
         assert!(found.iter().any(|line| line.starts_with(kind)), "{kind}not in {found:#?}");
     }
     assert_eq!(leftovers(&place), Vec::<String>::new());
-    fs::remove_dir(dir).unwrap();
+    assert!(!dir.exists());
 }

@@ -64,6 +64,8 @@ fn containers_reach_published_ports_but_not_the_hosts_loopback() {
     let run = daemon.ok(&format!("run busybox name=web publish=80 {HTTPD}"));
     let port = host_port(&run);
     let gateway = run.get("ip").rsplit_once('.').map(|(net, _)| format!("{net}.1")).unwrap();
+    // The server is there when the host has had the page.
+    daemon.sh(&fetch(&format!("127.0.0.1:{port}"))).succeeds();
     let ask = format!("run busybox name=asker attach=yes rm=yes -- wget -q -O - http://{gateway}:{port}/");
     let page = daemon.ok(&ask).logs().concat();
     assert!(page.contains("It works"), "by the host's address: {page}");
