@@ -31,7 +31,7 @@ pub struct Engine {
     pub ground: Ground,
     /// Tells when logs grow.
     pub changes: Rc<Changes>,
-    /// What waits to be written to clients.
+    /// What waits to be written to clients of the control socket.
     pub postage: Rc<Postage>,
     /// When the daemon began.
     pub began: Instant,

@@ -10,17 +10,24 @@ use crate::wire::reply::Line;
 
 /// How much may wait for one client, in bytes; whoever writes more is held up.
 const EACH_MAX: usize = 256 << 10;
-/// How much may wait for all clients together.
-const ALL_MAX: usize = 32 << 20;
 
-/// What all clients' outboxes share.
-#[derive(Default)]
+/// What the outboxes of a socket's clients share.
 pub struct Postage {
     waiting: Cell<usize>,
+    most: usize,
     room: Notify,
 }
 
 impl Postage {
+    /// One that lets `most` bytes wait for all clients together.
+    pub fn new(most: usize) -> Self {
+        Self { waiting: Cell::new(0), most, room: Notify::new() }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.waiting.get() >= self.most
+    }
+
     /// How many bytes wait for all clients together.
     pub fn waiting(&self) -> usize {
         self.waiting.get()
@@ -71,7 +78,7 @@ impl Outbox {
 
     /// Whether a writer would be held up.
     pub fn is_full(&self) -> bool {
-        self.len() >= EACH_MAX || self.postage.waiting.get() >= ALL_MAX
+        self.len() >= EACH_MAX || self.postage.is_spent()
     }
 
     fn len(&self) -> usize {
@@ -106,10 +113,10 @@ impl Outbox {
     }
 
     fn freed(&self, count: usize) {
-        let before = self.postage.waiting.get();
-        self.postage.waiting.set(before.saturating_sub(count));
+        let spent = self.postage.is_spent();
+        self.postage.waiting.set(self.postage.waiting.get().saturating_sub(count));
         self.room.notify_waiters();
-        if before >= ALL_MAX {
+        if spent {
             self.postage.room.notify_waiters();
         }
     }
@@ -128,7 +135,7 @@ mod tests {
 
     #[test]
     fn whoever_writes_too_much_is_held_up_until_it_is_read() {
-        let postage = Rc::new(Postage::default());
+        let postage = Rc::new(Postage::new(1 << 30));
         let outbox = Outbox::new(postage.clone());
         let line = Line::text(&"x".repeat(1000));
         let mut sent = 0;

@@ -8,18 +8,31 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
+use futures::FutureExt;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::outbox::Postage;
 use crate::refusal::Refusal;
-use crate::session;
+use crate::session::{self, Terms};
+use crate::wire::reply::Line;
 
 /// The group that may use the control socket, where it exists.
 const GROUP: &str = "gantry";
 /// How long sessions have for the last of their replies.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How much may wait to be written to all clients of the control socket together, in bytes.
+pub const WAITING_MAX: usize = 32 << 20;
+/// How many clients the control socket serves at once: each takes one or two descriptors.
+const CLIENTS_MAX: usize = 8192;
+/// How many requests of one of them may run at once.
+const RUNNING_MAX: usize = 64;
+/// The same for the read-only socket: whoever may look must not be able to starve who may act.
+const LOOKERS_MAX: usize = 64;
+const LOOKER_RUNNING_MAX: usize = 8;
+const LOOKER_WAITING_MAX: usize = 2 << 20;
 /// How long accepting rests when no descriptor is left for another client.
 const REST: Duration = Duration::from_millis(100);
 
@@ -50,12 +63,22 @@ impl Doors {
     pub fn open(self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
-        open.serve(self.control, engine, true, &closed)?;
+        let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage: engine.postage.clone() };
+        open.serve(self.control, Door { terms, most: CLIENTS_MAX }, engine, &closed)?;
         if let Some(path) = self.read_only {
-            open.serve(path, engine, false, &closed)?;
+            let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
+            let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage };
+            open.serve(path, Door { terms, most: LOOKERS_MAX }, engine, &closed)?;
         }
         Ok(open)
     }
+}
+
+/// Who comes in by a socket.
+struct Door {
+    terms: Terms,
+    /// How many at once.
+    most: usize,
 }
 
 fn clear(path: &Path) -> Result<(), Refusal> {
@@ -76,8 +99,8 @@ impl Open {
     fn serve(
         &mut self,
         path: PathBuf,
+        door: Door,
         engine: &Rc<Engine>,
-        trusted: bool,
         closing: &watch::Receiver<bool>,
     ) -> Result<(), Refusal> {
         let failed = |e: std::io::Error| Refusal::io(path.display(), &e);
@@ -85,8 +108,8 @@ impl Open {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
-        permit(&path, trusted).map_err(failed)?;
-        let acceptor = actix_rt::spawn(accept(listener, engine.clone(), trusted, closing.clone()));
+        permit(&path, door.terms.trusted).map_err(failed)?;
+        let acceptor = actix_rt::spawn(accept(listener, door, engine.clone(), closing.clone()));
         self.acceptors.borrow_mut().push(acceptor);
         self.paths.push(path);
         Ok(())
@@ -125,11 +148,16 @@ fn permit(path: &Path, trusted: bool) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
-async fn accept(listener: UnixListener, engine: Rc<Engine>, trusted: bool, closing: watch::Receiver<bool>) {
+async fn accept(listener: UnixListener, door: Door, engine: Rc<Engine>, closing: watch::Receiver<bool>) {
+    let inside = Rc::new(());
     loop {
         match listener.accept().await {
+            // One reference is ours, each further one a client's.
+            Ok((stream, _)) if Rc::strong_count(&inside) > door.most => turn_away(&stream),
             Ok((stream, _)) => {
-                actix_rt::spawn(session::serve(stream, engine.clone(), trusted, closing.clone()));
+                let (place, served) =
+                    (inside.clone(), session::serve(stream, engine.clone(), door.terms.clone(), closing.clone()));
+                actix_rt::spawn(served.map(move |()| drop(place)));
             }
             Err(e) => {
                 log::warn!("a client could not be let in: {e}");
@@ -137,4 +165,10 @@ async fn accept(listener: UnixListener, engine: Rc<Engine>, trusted: bool, closi
             }
         }
     }
+}
+
+/// Says why, as far as that goes without waiting.
+fn turn_away(stream: &tokio::net::UnixStream) {
+    let refusal = Refusal::busy("too many clients are connected; try again later");
+    let _ = stream.try_write(Line::err(&refusal).as_bytes());
 }

@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
 use crate::network::Network;
+use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
 use crate::tools::Tools;
@@ -160,7 +161,17 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
     };
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
-    Ok(Engine { config, bus, supervisor, images, ground, changes, postage: Rc::default(), began, leave: Notify::new() })
+    Ok(Engine {
+        config,
+        bus,
+        supervisor,
+        images,
+        ground,
+        changes,
+        postage: Rc::new(Postage::new(doors::WAITING_MAX)),
+        began,
+        leave: Notify::new(),
+    })
 }
 
 fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {

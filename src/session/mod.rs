@@ -22,7 +22,7 @@ use self::hangup::Hangup;
 use self::peer::Peer;
 use self::requests::{Requests, Taken};
 use crate::engine::Engine;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Postage};
 use crate::refusal::Refusal;
 use crate::wire::line::{Frame, Framer, LINE_MAX};
 use crate::wire::reply::Line;
@@ -62,12 +62,23 @@ enum Wake {
     Closing,
 }
 
-/// Serves a connection to its end. An untrusted one (of the read-only socket) may only look.
-pub async fn serve(stream: UnixStream, engine: Rc<Engine>, trusted: bool, closing: watch::Receiver<bool>) {
-    let outbox = Rc::new(Outbox::new(engine.postage.clone()));
+/// What a client may do and take, by the socket it came through.
+#[derive(Clone)]
+pub struct Terms {
+    /// It may change things; else it may only look.
+    pub trusted: bool,
+    /// How many of its requests may run at once.
+    pub running_max: usize,
+    /// What its output counts towards.
+    pub postage: Rc<Postage>,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing: watch::Receiver<bool>) {
+    let outbox = Rc::new(Outbox::new(terms.postage.clone()));
     let peer = Peer::of(&stream);
     log::trace!("{peer} connected");
-    let requests = Requests::new(engine, outbox.clone(), peer, trusted);
+    let requests = Requests::new(engine, outbox.clone(), peer, &terms);
     let session = Session {
         stream,
         outbox,

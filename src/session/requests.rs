@@ -11,6 +11,7 @@ use futures::future::{AbortHandle, Abortable, Aborted, LocalBoxFuture};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 
+use super::Terms;
 use super::peer::Peer;
 use crate::engine::Engine;
 use crate::outbox::Outbox;
@@ -19,9 +20,6 @@ use crate::verbs::{self, Access, Action, Call, Reply};
 use crate::wire::args::Args;
 use crate::wire::reply::Line;
 use crate::wire::words::{self, Word};
-
-/// How many requests of one connection may run at once.
-const RUNNING_MAX: usize = 64;
 
 type Tag = Rc<str>;
 
@@ -51,6 +49,7 @@ pub struct Requests {
     outbox: Rc<Outbox>,
     peer: Peer,
     trusted: bool,
+    running_max: usize,
     running: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     untagged: bool,
     tagged: HashMap<Tag, Running>,
@@ -63,12 +62,13 @@ pub fn is_tagged(line: &[u8]) -> bool {
 
 impl Requests {
     /// None yet.
-    pub fn new(engine: Rc<Engine>, outbox: Rc<Outbox>, peer: Peer, trusted: bool) -> Self {
+    pub fn new(engine: Rc<Engine>, outbox: Rc<Outbox>, peer: Peer, terms: &Terms) -> Self {
         Self {
             engine,
             outbox,
             peer,
-            trusted,
+            trusted: terms.trusted,
+            running_max: terms.running_max,
             running: FuturesUnordered::new(),
             untagged: false,
             tagged: HashMap::new(),
@@ -155,8 +155,8 @@ impl Requests {
         if !self.trusted && verb.access != Access::Open {
             return Err(Refusal::denied(format_args!("{} is not for the read-only socket", verb.form.name)));
         }
-        if tag.is_some() && self.running.len() >= RUNNING_MAX {
-            return Err(Refusal::busy(format_args!("{RUNNING_MAX} requests of this connection are running")));
+        if tag.is_some() && self.running.len() >= self.running_max {
+            return Err(Refusal::busy(format_args!("{} requests of this connection are running", self.running_max)));
         }
         if verb.access == Access::Change {
             log::info!("{} asks: {}", self.peer, verb.form.name);
