@@ -10,8 +10,6 @@ use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
 
-/// How long a stop waits where neither request nor image says.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The `PATH` of a process whose image sets none; Docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -75,7 +73,7 @@ pub struct Wishes {
     pub remove_at_end: bool,
 }
 
-/// Where a container's things lie.
+/// Where a container's things lie, and what else its daemon settles for it.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Upper, work and mount directory of the overlay, and the log; removed with the container.
@@ -84,6 +82,8 @@ pub struct Places {
     pub bundle: PathBuf,
     /// The cgroup, from a hierarchy's root.
     pub cgroup: String,
+    /// How long a stop waits where neither request nor image says.
+    pub stop_timeout: Duration,
 }
 
 impl Places {
@@ -164,7 +164,10 @@ impl Plan {
             hostname,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
-            stop_timeout: wishes.stop_timeout.or(image.stop_timeout.map(Duration::from_secs)).unwrap_or(STOP_TIMEOUT),
+            stop_timeout: wishes
+                .stop_timeout
+                .or(image.stop_timeout.map(Duration::from_secs))
+                .unwrap_or(places.stop_timeout),
             created: SystemTime::now(),
             name,
             id,

@@ -158,6 +158,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
         bundles: dirs.bundles(),
         journals: dirs.journals(),
         cgroup: config.cgroup_parent(),
+        stop_timeout: config.stop_timeout,
     };
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;

@@ -80,6 +80,8 @@ pub struct Grounds {
     pub journals: PathBuf,
     /// The cgroup that is every container's parent.
     pub cgroup: String,
+    /// How long a stop waits where neither request nor image says.
+    pub stop_timeout: std::time::Duration,
 }
 
 /// The supervisor.
@@ -156,6 +158,7 @@ impl Supervisor {
             data: self.grounds.data.join(id.as_str()),
             bundle: self.grounds.bundles.join(id.as_str()),
             cgroup: format!("{}/{id}", self.grounds.cgroup),
+            stop_timeout: self.grounds.stop_timeout,
         }
     }
 
