@@ -74,7 +74,7 @@ impl Setup {
             words.splice(0..0, unshare.into_iter().chain([shell::busybox_rootfs().into()]));
         }
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
+        command.args(&words[1..]).env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));
         command
     }
 }
