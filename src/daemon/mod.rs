@@ -9,6 +9,7 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Actor;
@@ -133,6 +134,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     }
     closing.stop_accepting();
     leave::stop_containers(&engine, &mut signals).await;
+    leave::close_images(&engine).await;
     closing.end_sessions().await;
     leave::restore(&engine, &dirs).await;
     Ok(())
@@ -154,7 +156,18 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
     };
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
-    Ok(Engine { config, bus, supervisor, images, ground, changes, postage: Rc::default(), began, leave: Notify::new() })
+    Ok(Engine {
+        config,
+        bus,
+        supervisor,
+        images,
+        ground,
+        changes,
+        postage: Rc::default(),
+        measuring: Arc::default(),
+        began,
+        leave: Notify::new(),
+    })
 }
 
 fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {

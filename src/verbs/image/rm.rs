@@ -2,7 +2,11 @@
 
 use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::id::ImageRef;
-use crate::images::Remove;
+use crate::images::{self, Remove};
+use crate::refusal::Code;
+
+/// How many containers a refusal names.
+const NAMED_MAX: usize = 8;
 
 /// `image rm REF` → `OK`
 pub const VERB: Verb = Verb {
@@ -17,9 +21,22 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(reference: ImageRef, call: Call) -> Result<Line, Refusal> {
-    let images = call.engine.images.clone();
-    let removed =
-        async move { images.send(Remove { reference }).await.map_err(|e| Refusal::unanswered("the image store", &e))? };
-    call.finish(removed).await?;
-    Ok(Line::done())
+    let store = call.engine.images.clone();
+    let names: Vec<String> = reference.candidates().iter().map(|name| name.canonical().to_string()).collect();
+    match call.finish(async move { images::ask(&store, Remove { reference }).await }).await {
+        Ok(_) => Ok(Line::done()),
+        Err(refusal) if refusal.code() == Code::InUse => Err(naming_users(refusal, &names, &call).await),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The image store knows no containers: which of them were made from those names is told here.
+async fn naming_users(refusal: Refusal, names: &[String], call: &Call) -> Refusal {
+    let views = call.engine.list().await.unwrap_or_default();
+    let users = views.iter().filter(|view| names.iter().any(|name| **name == *view.source));
+    let told: Vec<_> = users.map(|view| view.name.as_str()).take(NAMED_MAX).collect();
+    if told.is_empty() {
+        return refusal;
+    }
+    Refusal::in_use(format_args!("{} ({})", refusal.message(), told.join(", ")))
 }
