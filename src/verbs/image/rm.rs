@@ -1,12 +1,16 @@
 //! `image rm`: a name of an image is taken away, and with the last one the image.
 
+use std::time::Duration;
+
 use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::id::ImageRef;
-use crate::images::{self, Remove};
+use crate::images::{self, Inspect, Remove, UntilFree};
 use crate::refusal::Code;
 
 /// How many containers a refusal names.
 const NAMED_MAX: usize = 8;
+/// How long files of containers that were removed are waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `image rm REF` → `OK`
 pub const VERB: Verb = Verb {
@@ -21,22 +25,29 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(reference: ImageRef, call: Call) -> Result<Line, Refusal> {
-    let store = call.engine.images.clone();
-    let names: Vec<String> = reference.candidates().iter().map(|name| name.canonical().to_string()).collect();
-    match call.finish(async move { images::ask(&store, Remove { reference }).await }).await {
-        Ok(_) => Ok(Line::done()),
-        Err(refusal) if refusal.code() == Code::InUse => Err(naming_users(refusal, &names, &call).await),
-        Err(refusal) => Err(refusal),
+    let refusal = match remove(&reference, &call).await {
+        Err(refusal) if refusal.code() == Code::InUse => refusal,
+        other => return other,
+    };
+    let users = users(&reference, &call).await?;
+    if !users.is_empty() {
+        return Err(Refusal::in_use(format_args!("{} ({})", refusal.message(), users.join(", "))));
     }
+    // A container's name is free before the last of its files is gone, and until then it holds its image.
+    images::ask(&call.engine.images, UntilFree { reference: reference.clone(), patience: PATIENCE }).await?;
+    remove(&reference, &call).await
 }
 
-/// The image store knows no containers: which of them were made from those names is told here.
-async fn naming_users(refusal: Refusal, names: &[String], call: &Call) -> Refusal {
-    let views = call.engine.list().await.unwrap_or_default();
-    let users = views.iter().filter(|view| names.iter().any(|name| **name == *view.source));
-    let told: Vec<_> = users.map(|view| view.name.as_str()).take(NAMED_MAX).collect();
-    if told.is_empty() {
-        return refusal;
-    }
-    Refusal::in_use(format_args!("{} ({})", refusal.message(), told.join(", ")))
+async fn remove(reference: &ImageRef, call: &Call) -> Result<Line, Refusal> {
+    let (store, remove) = (call.engine.images.clone(), Remove { reference: reference.clone() });
+    call.finish(async move { images::ask(&store, remove).await }).await?;
+    Ok(Line::done())
+}
+
+/// The containers that were made from that name: the image store knows none.
+async fn users(reference: &ImageRef, call: &Call) -> Result<Vec<String>, Refusal> {
+    let document = images::ask(&call.engine.images, Inspect { reference: reference.clone() }).await?;
+    let views = call.engine.list().await?;
+    let users = views.iter().filter(|view| document["name"] == *view.source);
+    Ok(users.map(|view| view.name.to_string()).take(NAMED_MAX).collect())
 }
