@@ -43,10 +43,12 @@ def main(path, words):
                 out.flush()
             elif head == b"ERR":
                 sys.exit(rest.decode())
+            elif head == b"OK" and "exit" in pairs(rest):
+                sys.exit(int(pairs(rest)["exit"] or 0))
             elif head != b"PROGRESS":
                 print(json.dumps(pairs(rest)) if head in (b"ROW", b"OK", b"EVENT") else rest.decode(), flush=True)
             if head == b"OK":
-                sys.exit(int(pairs(rest).get("exit") or 0))
+                sys.exit(0)
     sys.exit(f"client.py: no answer from {path}")
 
 

@@ -1,4 +1,47 @@
-//! gantry: a lightweight OCI container engine. This page is the map.
+//! gantry: a lightweight OCI container engine. This page is the map of the house.
+//!
+//! # The flow, one way
+//!
+//! ```text
+//!          text line            typed request          ask                event -> effects
+//! socket -> wire -> session -> verbs -> engine/supervisor -> container -> undo -> images, network -> tools
+//! socket <- wire <- outbox  <- reply | refusal <- results;   session <- events (bounded bus) <- every actor
+//! ```
+//!
+//! A module uses only what stands behind it in `daemon · session · verbs · engine · supervisor · container · undo ·
+//! {images, network} · tools`, and the leaves, which use only each other. What goes back up needs no import: it is a
+//! return value, an event, a watched picture or a `Recipient`. A test reads the `use crate::` lines and keeps this true.
+//!
+//! # The rooms
+//!
+//! | room | what it owns |
+//! | --- | --- |
+//! | [`daemon`] | the daemon's life: locks, sweep, actors, sockets, signals, leave |
+//! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, half-close and hang-up |
+//! | [`verbs`] | one file a verb; [`verbs::VERBS`] is the only list of them |
+//! | [`engine`] | the actors' addresses, as verbs see them |
+//! | [`supervisor`] | the `Supervisor` actor: names, children, deaths, those who went |
+//! | [`container`] | the `Container` actor: a pure state machine, effects, runtime spec, rootfs, log, the picture it shows |
+//! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
+//! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
+//! | [`network`] | the `Network` actor: bridge, namespaces, addresses, published ports |
+//! | [`tools`] | the one place that starts processes: skopeo, umoci, crun, conmon, nft |
+//!
+//! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
+//! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
+//! noticed), [`config`], [`cgroup`], [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched).
+//!
+//! # One thread
+//!
+//! Sessions and actors share one thread and never wait on it: file trees, mounts and netlink go to a few workers, tools
+//! are processes, and what ends is told by the kernel (pidfds, pipes, inotify, netlink notices). Looking never waits for
+//! doing: each container shows a picture of itself (`container::view::View`) that is replaced at every change.
+//!
+//! # What is deliberately absent
+//!
+//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP. No
+//! build of images. No global registry of actors: addresses go down through constructors.
+
 pub mod cgroup;
 pub mod config;
 pub mod container;

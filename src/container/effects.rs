@@ -98,7 +98,7 @@ async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
 }
 
 async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
-    off_thread(move || rootfs::mount_overlay(plan.source.lower_dir(), &plan.places)).await
+    off_thread(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await
 }
 
 async fn write_bundle(

@@ -14,7 +14,7 @@ mod user;
 pub mod view;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Remove, Start, Stop};
 use self::effects::{Exit, Init, Run, SharedJournal};
-use self::plan::Plan;
+use self::plan::{Plan, Source};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
@@ -48,7 +48,7 @@ pub struct LetGo {
 /// What an effect came back with.
 enum Outcome {
     Prepared(Result<(), Refusal>),
-    Launched(Result<Run, Refusal>),
+    Launched(Result<Box<Run>, Refusal>),
     Ended(Exit),
     Released(Vec<Step>),
     Reaped,
@@ -67,6 +67,8 @@ pub struct Keeper {
 /// A container.
 pub struct Container {
     plan: Arc<Plan>,
+    /// Held while a run may need it: an image that a container uses is not removed.
+    source: Option<Source>,
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
@@ -86,20 +88,21 @@ pub struct Container {
 impl Container {
     /// A container of `plan`, keeping its journal at `journal`. `prepared` hears when it is made, or why it is not.
     pub fn new(
-        plan: Plan,
-        journal: PathBuf,
+        (plan, source): (Plan, Source),
+        journal: &Path,
         ground: Ground,
         bus: Bus,
         keeper: Keeper,
         prepared: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<Self, Refusal> {
-        let journal = Rc::new(RefCell::new(Journal::create(&journal)?));
+        let journal = Rc::new(RefCell::new(Journal::create(journal)?));
         let state = State::new(plan.wishes.remove_at_end);
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
         let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
         let stop_timeout = plan.stop_timeout;
         Ok(Self {
             plan: Arc::new(plan),
+            source: Some(source),
             ground,
             bus,
             keeper,
@@ -152,7 +155,9 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                self.spawn(ctx, async { Outcome::Launched(effects::launch(plan, journal, ground).await) })
+                self.spawn(ctx, async {
+                    Outcome::Launched(effects::launch(plan, journal, ground).await.map(Box::new))
+                });
             }
             Effect::Release => {
                 let mark = self.mark;
@@ -175,7 +180,7 @@ impl Container {
     /// An effect came back.
     fn hear(&mut self, outcome: Outcome, ctx: &mut Context<Self>) {
         match outcome {
-            Outcome::Prepared(result) => self.prepared(result, ctx),
+            Outcome::Prepared(result) => self.prepared(&result, ctx),
             Outcome::Launched(result) => self.launched(result, ctx),
             Outcome::Ended(exit) => self.ended(exit, ctx),
             Outcome::Released(rest) => self.released(rest, ctx),
@@ -189,10 +194,10 @@ impl Container {
         }
     }
 
-    fn prepared(&mut self, result: Result<(), Refusal>, ctx: &mut Context<Self>) {
+    fn prepared(&mut self, result: &Result<(), Refusal>, ctx: &mut Context<Self>) {
         self.mark = self.journal.borrow().mark();
         if result.is_ok() {
-            self.tell("create", vec![("image", self.plan.source.text())]);
+            self.tell("create", vec![("image", self.plan.source.clone())]);
         }
         self.happened(if result.is_ok() { &Event::Prepared } else { &Event::PrepareFailed }, ctx);
         for asker in self.preparers.drain(..) {
@@ -201,13 +206,13 @@ impl Container {
         }
     }
 
-    fn launched(&mut self, result: Result<Run, Refusal>, ctx: &mut Context<Self>) {
+    fn launched(&mut self, result: Result<Box<Run>, Refusal>, ctx: &mut Context<Self>) {
         let answer = match result {
             Ok(run) => {
                 self.show_run(&run);
                 self.init = Some(run.init.clone());
                 let (plan, ground) = (self.plan.clone(), self.ground.clone());
-                self.spawn(ctx, async { Outcome::Ended(effects::watch(run, plan, ground).await) });
+                self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground).await) });
                 self.tell("start", Vec::new());
                 self.happened(&Event::Launched, ctx);
                 Ok(self.view.borrow().clone())
@@ -282,7 +287,8 @@ impl Container {
         }
     }
 
-    fn let_go(&self) {
+    fn let_go(&mut self) {
+        self.source = None;
         self.tell("remove", Vec::new());
         self.keeper.let_go.do_send(LetGo { id: self.plan.id.clone() });
     }
@@ -302,7 +308,7 @@ fn first_view(plan: &Plan, state: &State) -> View {
     View {
         name: plan.name.clone(),
         id: plan.id.clone(),
-        source: plan.source.text().into(),
+        source: plan.source.as_str().into(),
         phase: state.phase,
         pid: None,
         ip: None,

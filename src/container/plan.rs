@@ -114,8 +114,10 @@ pub struct Plan {
     pub name: Name,
     /// Its id.
     pub id: ContainerId,
-    /// What its root filesystem comes from.
-    pub source: Source,
+    /// What its root filesystem comes from, as the wire shows it.
+    pub source: String,
+    /// The lower directory of its root filesystem; there while the source is held.
+    pub lower_dir: PathBuf,
     /// Where its things lie.
     pub places: Places,
     /// When it was made.
@@ -142,9 +144,9 @@ pub struct Plan {
 
 impl Plan {
     /// Makes the plan, as Docker joins request and image. Reads the image's user files: not for the daemon's thread.
-    pub fn make(name: Name, id: ContainerId, source: Source, places: Places, wishes: Wishes) -> Result<Self, Refusal> {
+    pub fn make(name: Name, id: ContainerId, source: &Source, places: Places, wishes: Wishes) -> Result<Self, Refusal> {
         let none = crate::images::ImageConfig::default();
-        let image = match &source {
+        let image = match source {
             Source::Image(image) => &image.config,
             Source::Directory(_) => &none,
         };
@@ -168,7 +170,8 @@ impl Plan {
             id,
             places,
             wishes,
-            source,
+            source: source.text(),
+            lower_dir: source.lower_dir().to_owned(),
         })
     }
 }

@@ -55,7 +55,7 @@ impl World {
                     self.vanished = true;
                 }
                 Effect::Signal(_) | Effect::AskToStop => {
-                    assert!(self.running, "signals go to a process that is there")
+                    assert!(self.running, "signals go to a process that is there");
                 }
             }
         }

@@ -32,6 +32,7 @@ pub async fn restore(engine: &Engine, dirs: &Dirs) {
     if let Err(e) = engine.ground.cgroups.remove(&engine.config.cgroup_parent()) {
         log::warn!("cgroup {}: {e}", engine.config.cgroup_parent());
     }
+    let _ = std::fs::remove_file(dirs.boot());
     for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers()] {
         // Empty by now; what could not be removed was logged, and is the next run's to sweep.
         let _ = std::fs::remove_dir(dir);

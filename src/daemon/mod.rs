@@ -56,6 +56,11 @@ impl Dirs {
         self.run.join("bundles")
     }
 
+    /// Which boot of the machine the journals are of.
+    fn boot(&self) -> PathBuf {
+        self.run.join("boot")
+    }
+
     /// crun's state.
     fn crun(&self) -> PathBuf {
         self.run.join("crun")
@@ -122,6 +127,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     let _locks = locks::take(&config)?;
     let doors = doors::Doors::claim(&config)?;
     make_dirs(&dirs)?;
+    sweep::discard_other_boots(&dirs)?;
     let engine = Rc::new(start(config, &dirs, began).await?);
     sweep::containers(&dirs, &engine.ground, &engine.config).await;
     let mut signals = Signals::listen()?;
@@ -182,22 +188,28 @@ fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
     std::fs::DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(|e| Refusal::io(dir.display(), &e))
 }
 
-/// The signals that ask the daemon to end.
+/// The signals that ask the daemon to end; a hang-up is that of the terminal it was started from.
 struct Signals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn listen() -> Result<Self, Refusal> {
         let listen = |kind| signal(kind).map_err(|e| Refusal::io("listening to signals", &e));
-        Ok(Self { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -6,7 +6,25 @@ use std::path::{Path, PathBuf};
 use super::Dirs;
 use crate::config::Config;
 use crate::journal::{Journal, Step};
+use crate::network;
+use crate::refusal::Refusal;
 use crate::undo::{self, Ground};
+
+/// Drawn anew at each boot (random(4)).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Forgets journals of another boot: the run directory need not be on a tmpfs, and their pids, links and sysctls are now
+/// somebody else's. The trees they name are found as strays.
+pub fn discard_other_boots(dirs: &Dirs) -> Result<(), Refusal> {
+    let this = fs::read_to_string(BOOT_ID).map_err(|e| Refusal::io(BOOT_ID, &e))?;
+    if fs::read_to_string(dirs.boot()).is_ok_and(|boot| boot != this) {
+        log::info!("the journals here are of another boot of this machine; forgotten");
+        for journal in entries(&dirs.journals()).into_iter().chain([dirs.run.join(network::JOURNAL)]) {
+            let _ = fs::remove_file(journal);
+        }
+    }
+    fs::write(dirs.boot(), this).map_err(|e| Refusal::io(dirs.boot().display(), &e))
+}
 
 /// Undoes what containers of a dead run left, and says so. Goes on past errors.
 pub async fn containers(dirs: &Dirs, ground: &Ground, config: &Config) {

@@ -50,7 +50,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
-pub use sweep::undo;
+pub use sweep::{JOURNAL, undo};
 
 use crate::config::{Config, Subnet};
 use crate::events::Bus;

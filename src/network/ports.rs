@@ -3,13 +3,13 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrIn, accept4, bind, getsockname, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, Shutdown, SockFlag, SockProtocol, SockType, SockaddrIn, accept4, bind, getsockname, listen,
+    setsockopt, shutdown, socket, sockopt,
 };
 
 use crate::id::{HostPorts, Proto, Publish, PublishedPort};
@@ -70,7 +70,6 @@ impl Reserved {
     /// Hangs up on whoever connected between the reservation and the rules: they reached our socket, which nobody
     /// answers, and would wait there for good. To be called once the rules stand.
     pub fn turn_away_the_early(&self) {
-        use std::os::fd::{AsRawFd, FromRawFd};
         let tcp = self.sockets.iter().zip(&self.ports).filter(|(_, port)| port.proto == Proto::Tcp);
         for (socket, _) in tcp {
             while let Ok(early) = accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
@@ -90,6 +89,19 @@ impl Reserved {
         self.sockets.push(socket);
         self.ports.push(PublishedPort { ip, host, container, proto });
         Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    /// A process that is just being started has a copy of every socket until its program begins: closing ours would free
+    /// a port only then. One that is shut down listens no more, whoever has it, and a server can have its port.
+    fn drop(&mut self) {
+        for (socket, port) in self.sockets.iter().zip(&self.ports) {
+            if port.proto == Proto::Tcp {
+                // It can fail for a socket that does not listen, and all of these do.
+                let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+            }
+        }
     }
 }
 
@@ -118,7 +130,6 @@ fn reserve(ip: Ipv4Addr, port: u16, proto: Proto) -> Result<(OwnedFd, u16), Errn
         // What arrives before the rules stand is kept for nobody.
         setsockopt(&socket, sockopt::RcvBuf, &0)?;
     }
-    use std::os::fd::AsRawFd;
     bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, port)))?;
     if proto == Proto::Tcp {
         listen(&socket, Backlog::new(1)?)?;
@@ -166,6 +177,19 @@ mod tests {
             assert_eq!(bound.unwrap_err().kind(), ErrorKind::AddrInUse);
             drop(held);
             assert_eq!(take(&again).unwrap().ports()[0].host, host);
+        }
+    }
+
+    #[test]
+    fn a_port_is_free_at_once_though_a_starting_process_has_a_copy() {
+        let mut held = take("127.0.0.1::80").unwrap();
+        let host = held.ports()[0].host;
+        let mut copies = Vec::new();
+        for _ in 0..2 {
+            copies.push(held.sockets[0].try_clone().unwrap());
+            drop(held);
+            drop(TcpListener::bind(("127.0.0.1", host)).unwrap());
+            held = take(&format!("{host}:80")).unwrap();
         }
     }
 

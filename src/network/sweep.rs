@@ -14,7 +14,7 @@ use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
 
 /// The journal's file in the run directory.
-const JOURNAL: &str = "network.journal";
+pub const JOURNAL: &str = "network.journal";
 
 /// Where the network's journal is.
 pub fn journal_path(config: &Config) -> PathBuf {

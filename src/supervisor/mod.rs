@@ -116,7 +116,10 @@ impl Supervisor {
             return Ok(Found::Here(child.clone()));
         }
         if ContainerId::is_prefix(text) {
-            let mut matching = self.children.iter().filter(|(id, _)| id.as_str().starts_with(text));
+            // One whose name is free is gone, though something of it may still be being removed.
+            let here =
+                |(id, child): &(&ContainerId, &Child)| id.as_str().starts_with(text) && !child.view.borrow().is_gone();
+            let mut matching = self.children.iter().filter(here);
             match (matching.next(), matching.next()) {
                 (Some((_, child)), None) => return Ok(Found::Here(child.clone())),
                 (Some(_), Some(_)) => {
@@ -159,7 +162,7 @@ impl Supervisor {
     /// Makes the actor of a planned container.
     fn adopt(
         &mut self,
-        plan: Plan,
+        (plan, source): (Plan, Source),
         ctx: &Context<Self>,
     ) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         self.check_open()?;
@@ -167,7 +170,8 @@ impl Supervisor {
         let journal = self.grounds.journals.join(id.as_str());
         let keeper = Keeper { let_go: ctx.address().recipient(), died: ctx.address().recipient() };
         let (sender, prepared) = oneshot::channel();
-        let container = Container::new(plan, journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
+        let container =
+            Container::new((plan, source), &journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
         let view = container.view();
         let child = Child { addr: container.start(), view, places };
         self.children.insert(id, child.clone());
@@ -243,7 +247,7 @@ impl Handler<Create> for Supervisor {
             Err(refusal) => return Box::pin(fut::ready(Err(refusal))),
         };
         let (places, claimed) = (self.places(&id), name.clone());
-        let planned = tokio::task::spawn_blocking(move || Plan::make(name, id, source, places, wishes));
+        let planned = tokio::task::spawn_blocking(move || Ok((Plan::make(name, id, &source, places, wishes)?, source)));
         let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {
             let plan = planned.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))));
             let adopted = plan.and_then(|plan| actor.adopt(plan, ctx));

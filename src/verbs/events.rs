@@ -66,7 +66,7 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
         match live.recv().await {
             Ok(event) => tell(&event, &filter, &call).await,
             Err(RecvError::Lagged(count)) => {
-                call.line(&Line::event(LOST.into_iter().zip(["lost", &count.to_string()]))).await
+                call.line(&Line::event(LOST.into_iter().zip(["lost", &count.to_string()]))).await;
             }
             Err(RecvError::Closed) => return Err(Refusal::shutting_down("the daemon is on its way out")),
         }

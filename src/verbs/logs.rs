@@ -38,9 +38,9 @@ async fn run(name: String, follow: bool, tail: Option<u64>, options: LogOptions,
     }
     let mut stream = Stream { reader, options, view: child.view };
     if follow {
-        stream.follow(&call).await?
+        stream.follow(&call).await?;
     } else {
-        stream.drain(&call).await?
+        stream.drain(&call).await?;
     }
     Ok(Line::done())
 }

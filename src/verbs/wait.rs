@@ -27,8 +27,8 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
             let mut view = child.view;
             // An error means that the actor is gone; what it last showed is told.
             let _ = view.wait_for(|v| v.has_ended() || v.is_gone()).await;
-            let last = view.borrow().clone();
-            last
+
+            view.borrow().clone()
         }
     };
     told(&view)

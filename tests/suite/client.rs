@@ -22,7 +22,7 @@ fn refused(daemon: &Daemon, words: &[&str]) -> (Option<i32>, String) {
 fn a_run_gives_back_output_and_status() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
-    let ended = daemon.client(&["run", "--rm", &image, "sh", "-c", "printf 'a\\000b'; echo no >&2; exit 3"]);
+    let ended = daemon.client(&["run", "--rm", image, "sh", "-c", "printf 'a\\000b'; echo no >&2; exit 3"]);
     assert_eq!((ended.status.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(3), "a\0b", "no\n"));
     assert_eq!(
         ok(
@@ -36,7 +36,7 @@ fn a_run_gives_back_output_and_status() {
                 "/tmp",
                 "-h",
                 "boxed",
-                &image,
+                image,
                 "sh",
                 "-c",
                 "echo \"$A\"; pwd; hostname"
@@ -51,10 +51,10 @@ fn a_run_gives_back_output_and_status() {
 fn statuses_tell_whose_fault_it_was() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
-    assert_eq!(refused(&daemon, &["run", "--rm", &image, "no-such-program"]).0, Some(127));
-    assert_eq!(refused(&daemon, &["run", "--rm", &image, "/etc"]).0, Some(126));
+    assert_eq!(refused(&daemon, &["run", "--rm", image, "no-such-program"]).0, Some(127));
+    assert_eq!(refused(&daemon, &["run", "--rm", image, "/etc"]).0, Some(126));
     assert_eq!(refused(&daemon, &["run", "--pull", "never", "no-such-image"]).0, Some(125));
-    assert_eq!(refused(&daemon, &["run", "-m", "lots", &image]).0, Some(125));
+    assert_eq!(refused(&daemon, &["run", "-m", "lots", image]).0, Some(125));
     let (status, told) = refused(&daemon, &["stop", "nobody"]);
     assert_eq!(status, Some(1));
     assert!(told.starts_with("gantry: ") && told.ends_with("(not-found)\n"), "{told}");
@@ -65,7 +65,7 @@ fn statuses_tell_whose_fault_it_was() {
 fn a_container_is_made_looked_at_and_removed() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
-    let id = ok(&daemon, &["run", "-d", "--name", "web:1", "-l", "role=front", "-m", "64M", &image, "sleep", "1000"]);
+    let id = ok(&daemon, &["run", "-d", "--name", "web:1", "-l", "role=front", "-m", "64M", image, "sleep", "1000"]);
     assert_eq!(id.trim_end().len(), 64);
     assert!(ok(&daemon, &["ps"]).contains(" Up "));
     assert_eq!(ok(&daemon, &["ps", "-q", "--no-trunc"]), id);
@@ -86,7 +86,7 @@ fn several_names_are_all_tried() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
     for name in ["a", "b"] {
-        ok(&daemon, &["run", "-d", "--name", name, &image, "sleep", "1000"]);
+        ok(&daemon, &["run", "-d", "--name", name, image, "sleep", "1000"]);
     }
     let ended = daemon.client(&["stop", "-t", "1", "a", "nobody", "b"]);
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), "a\nb\n"));
@@ -97,7 +97,7 @@ fn several_names_are_all_tried() {
 fn logs_are_what_was_written() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
-    ok(&daemon, &["run", "-d", "--name", "w", &image, "sh", "-c", "echo 1; echo 2; echo e >&2; printf 3"]);
+    ok(&daemon, &["run", "-d", "--name", "w", image, "sh", "-c", "echo 1; echo 2; echo e >&2; printf 3"]);
     let ended = daemon.client(&["logs", "-f", "w"]);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("1\n2\n3", "e\n"));
     assert_eq!(ok(&daemon, &["logs", "-n", "1", "w"]), "3");
@@ -108,9 +108,9 @@ fn logs_are_what_was_written() {
 fn images_are_listed_and_removed() {
     let daemon = Daemon::start();
     let image = daemon.import_busybox();
-    assert!(ok(&daemon, &["images", "-q"]).lines().any(|name| name.ends_with(&image)));
+    assert!(ok(&daemon, &["images", "-q"]).lines().any(|name| name.contains(&format!("/{image}:"))));
     assert!(ok(&daemon, &["images"]).starts_with("REPOSITORY "));
-    assert_eq!(ok(&daemon, &["rmi", &image]), format!("{image}\n"));
+    assert_eq!(ok(&daemon, &["rmi", image]), format!("{image}\n"));
     assert_eq!(ok(&daemon, &["images", "-q"]), "");
 }
 

@@ -93,6 +93,7 @@ fn a_run_whose_client_leaves_goes_on() {
     daemon.import_busybox();
     let mut leaver = daemon.conn();
     leaver.send("run busybox name=job attach=yes -- sh -c 'echo started; sleep 0.5; exit 6'");
+    assert_eq!(leaver.parsed().get("stage").as_deref(), Some("started"));
     assert_eq!(leaver.parsed().text(), "stdout started");
     drop(leaver);
     assert_eq!(daemon.ok("wait job").get("exit"), "6");

@@ -1,5 +1,7 @@
 //! The daemon's end, by TERM and by KILL, and daemons beside each other: the host is as it was before.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use super::engine::{HTTPD, fetch, host_port};
@@ -42,6 +44,8 @@ fn a_second_term_hurries() {
     let mut waiter = daemon.conn();
     waiter.send("wait slow");
     daemon.signal(Signal::SIGTERM);
+    // Two signals that are pending at once are one to the kernel.
+    shell::until(Duration::from_secs(30), "the first is heard", || daemon.log().contains("asked to end"));
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.wait().success());
     daemon.assert_clean();

@@ -76,7 +76,7 @@ impl Section {
     /// The keys of replies: the words `key=` without a value.
     fn reply_keys(&self) -> Words {
         let spans = spans(&self.body);
-        let words = spans.iter().flat_map(|span| span.split(' '));
+        let words = spans.iter().flat_map(|span| span.split_whitespace());
         words.filter_map(|word| word.strip_suffix('=')).filter(|key| is_key(key)).map(str::to_owned).collect()
     }
 }

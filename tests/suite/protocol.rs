@@ -1,5 +1,7 @@
 //! Plays every transcript of protocol.md as it stands, against a daemon like the one its reader has.
 
+use std::time::Duration;
+
 use super::conn::Conn;
 use super::harness::{Daemon, Setup};
 use super::shell;
@@ -7,12 +9,15 @@ use super::transcript::{self, Kept, Step, Transcript};
 
 /// What the page promises of the daemon at the start of each transcript: one image, nothing that runs.
 fn prepare(daemon: &Daemon) {
-    for name in daemon.ok("ps").column("name") {
-        daemon.ok(&format!("rm {name} force=yes"));
-    }
-    for image in daemon.ok("image ls").column("name").iter().filter(|name| *name != "localhost/busybox:latest") {
-        daemon.ok(&format!("image rm {image}"));
-    }
+    let clear =
+        |name: &String, verb: &str, how: &str| daemon.conn().request(&format!("{verb} {name}{how}")).end.head == "OK";
+    shell::until(Duration::from_secs(60), "a daemon on which nothing runs", || {
+        daemon.ok("ps").column("name").iter().all(|name| clear(name, "rm", " force=yes"))
+    });
+    shell::until(Duration::from_secs(60), "a daemon with one image", || {
+        let images = daemon.ok("image ls").column("name");
+        images.iter().filter(|name| *name != "localhost/busybox:latest").all(|name| clear(name, "image rm", ""))
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn a_pulled_image_serves_its_page() {
     let pull = daemon.ok(&format!("image pull {reference} tls-verify=no"));
     assert!(pull.progress > 0, "a pull that fetches tells of it");
     assert_eq!(pull.get("name"), reference);
-    assert_eq!(daemon.ok("image ls").column("name"), [reference.clone()]);
+    assert_eq!(daemon.ok("image ls").column("name"), std::slice::from_ref(&reference));
     let run = daemon.ok(&format!("run {reference} publish=80 -- httpd -f -p 80 -h /www"));
     assert_eq!(run.get("name"), "httpd:1");
     let page = daemon.sh(&fetch(&format!("127.0.0.1:{}", host_port(&run)))).succeeds();

@@ -52,7 +52,7 @@ const LINES: &[(&str, &str)] = &[
     ("run busybox attach=maybe", "bad-value"),
     ("run busybox pull=sometimes", "bad-value"),
     ("run busybox attach=yes text=plain", "bad-value"),
-    ("run busybox rootfs=relative", "bad-request"),
+    ("run busybox rootfs=/", "bad-request"),
     ("run rootfs=relative", "bad-value"),
     ("run rootfs=/nonexistent -- true", "not-found"),
     ("run Busybox", "bad-value"),
@@ -164,6 +164,8 @@ fn names_are_held_by_one_at_a_time() {
     conn.ok(&format!("rm {} force=yes", &id[..6]));
     assert_eq!(conn.refused(&format!("rm {id}")), "not-found");
     conn.ok("rm web:2");
+    // What was removed holds nothing any more.
+    conn.ok("image rm busybox");
 }
 
 #[test]

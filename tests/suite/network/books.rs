@@ -26,15 +26,16 @@ fn a_port_that_is_taken_is_told_before_anything_is_made() {
         }
         assert_eq!(sh("ip -o link | wc -l"), links);
         assert_eq!(code(attach(&network, "web", &["192.0.2.7:8082:80"]).await), Code::BadValue);
-        drop((process, datagrams));
+        end(process);
+        drop(datagrams);
         let (first, _) = attach(&network, "first:v1", &["8080:80"]).await.unwrap();
         let refusal = attach(&network, "second", &["8081:80", "127.0.0.1:8080:80"]).await.unwrap_err();
         assert!(refusal.code() == Code::InUse && refusal.message().contains("first:v1"), "{refusal}");
-        assert!(TcpListener::bind("0.0.0.0:8080").is_err(), "nor can a process have it");
-        drop(TcpListener::bind("0.0.0.0:8081").expect("a refused attempt keeps no port"));
+        assert!(!is_free(8080), "nor can a process have it");
+        assert!(is_free(8081), "a refused attempt keeps no port");
         network.send(Detach { id: first.clone() }).await.unwrap();
         network.send(Detach { id: first }).await.unwrap();
-        drop(TcpListener::bind("0.0.0.0:8080").expect("free when the detach is answered"));
+        assert!(is_free(8080), "free when the detach is answered");
         let (_, again) = attach(&network, "again", &["8080:80"]).await.unwrap();
         let service = Service::new(&again.netns, (Ipv4Addr::UNSPECIFIED, 80), "again");
         assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap().starts_with("again"));
@@ -136,7 +137,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
         );
         assert_eq!(code(attached), Code::Cancelled);
         assert_eq!(code(twice), Code::Internal);
-        drop(TcpListener::bind("0.0.0.0:8080").unwrap());
+        assert!(is_free(8080));
         assert!(network.send(message(&id)).await.unwrap().is_ok());
         world.stop(network, "gantry0").await;
     });

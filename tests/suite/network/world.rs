@@ -140,7 +140,8 @@ pub fn sh(script: &str) -> String {
 
 /// All of the host that the network could have changed.
 pub fn snapshot() -> String {
-    sh("ip -o link; ip -o addr; ip route show table all; nft list ruleset
+    // The kernel tells of a link's carrier when it comes to it.
+    sh("ip -o link | sed 's/<[^>]*>//; s/ state [A-Z]*//'; ip -o addr; ip route show table all; nft list ruleset
         grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/bridge 2>/dev/null | sort")
 }
 
@@ -223,6 +224,17 @@ pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Resu
 
 pub fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Code {
     result.unwrap_err().code()
+}
+
+/// Ends a listener though a process that another test is just starting may have a copy of it.
+pub fn end(listener: TcpListener) {
+    nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both).unwrap();
+    drop(listener);
+}
+
+/// Whether a process could have the port.
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map(end).is_ok()
 }
 
 /// Waits for what becomes true by itself.
