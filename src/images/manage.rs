@@ -45,15 +45,6 @@ pub struct Tag {
     pub new: ImageRef,
 }
 
-/// Asks to be told when nobody needs that name any more. Refused with `in-use` where somebody does for too long.
-#[derive(Debug)]
-pub struct UntilFree {
-    /// The image.
-    pub reference: ImageRef,
-    /// How long that may take.
-    pub patience: Duration,
-}
-
 /// Everything there is to say of an image, as one JSON document. It holds the image's environment and a host path.
 #[derive(Debug)]
 pub struct Inspect {
@@ -99,7 +90,6 @@ pub struct MeasureUsage;
 
 answered_beside! {
     Tag => Arc<Image>, |shared, it| tag(&shared, &it).await;
-    UntilFree => (), |shared, it| shared.until_free(&it.reference, it.patience).await;
     Inspect => serde_json::Value, |shared, it| inspect::inspect(&shared, &it.reference).await;
     Load => Vec<Arc<Image>>, |shared, it| load_all(&shared, &it.path).await;
     Save => (), |shared, it| save::save(&shared, &it.reference, it.path).await;

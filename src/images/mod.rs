@@ -43,7 +43,7 @@ pub use config::ImageConfig;
 pub use flight::Progress;
 pub use image::Image;
 pub use import::ImportConfig;
-pub use manage::{Inspect, Load, MeasureUsage, Prune, Save, Tag, UntilFree, Verify};
+pub use manage::{Inspect, Load, MeasureUsage, Prune, Save, Tag, Verify};
 pub use manifest::Platform;
 pub use prune::Pruned;
 pub use pull::PullOptions;

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::digest::Digest;
 use super::disk::{Disk, Staging, Swept, beside};
@@ -19,7 +19,7 @@ use super::settle;
 use super::unpack::ROOTFS;
 use crate::events::{Bus, Kind};
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::tools::Tools;
 
 /// How many images are fetched, unpacked or packed at once; more wait in line.
@@ -39,8 +39,6 @@ pub struct Shared {
     pub let_go: Arc<Pending>,
     /// Told of names that are not known to be on the disk yet.
     pub arrivals: Pending,
-    /// Told when images were let go of.
-    freed: Notify,
     bus: Bus,
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
@@ -77,7 +75,6 @@ impl Shared {
             flights: RefCell::default(),
             let_go: Arc::default(),
             arrivals: Pending::default(),
-            freed: Notify::new(),
             bus,
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
@@ -163,25 +160,6 @@ impl Shared {
         if self.index.borrow_mut().forget() {
             self.sweep().await;
         }
-        self.freed.notify_waiters();
-    }
-
-    /// Waits until a name may be taken away; refused as `remove` would be where it takes longer than `patience`.
-    pub async fn until_free(&self, reference: &ImageRef, patience: Duration) -> Result<(), Refusal> {
-        let may_go = || {
-            let index = self.index.borrow();
-            index.name(reference).ok_or_else(|| unknown(reference)).and_then(|name| index.may_go(&name))
-        };
-        let free = async {
-            let mut freed = std::pin::pin!(self.freed.notified());
-            while may_go().is_err_and(|refusal| refusal.code() == Code::InUse) {
-                freed.as_mut().await;
-                freed.set(self.freed.notified());
-            }
-        };
-        // Too long, or not: how it stands is looked at once more.
-        let _ = tokio::time::timeout(patience, free).await;
-        may_go()
     }
 
     /// Takes away what no image needs.

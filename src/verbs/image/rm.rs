@@ -1,16 +1,12 @@
 //! `image rm`: a name of an image is taken away, and with the last one the image.
 
-use std::time::Duration;
-
 use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::id::ImageRef;
-use crate::images::{self, Inspect, Remove, UntilFree};
+use crate::images::{self, Inspect, Remove};
 use crate::refusal::Code;
 
 /// How many containers a refusal names.
 const NAMED_MAX: usize = 8;
-/// How long files of containers that were removed are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `image rm REF` → `OK`
 pub const VERB: Verb = Verb {
@@ -25,23 +21,19 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(reference: ImageRef, call: Call) -> Result<Line, Refusal> {
-    let refusal = match remove(&reference, &call).await {
-        Err(refusal) if refusal.code() == Code::InUse => refusal,
-        other => return other,
-    };
-    let users = users(&reference, &call).await?;
-    if !users.is_empty() {
-        return Err(Refusal::in_use(format_args!("{} ({})", refusal.message(), users.join(", "))));
+    let (store, remove) = (call.engine.images.clone(), Remove { reference: reference.clone() });
+    match call.finish(async move { images::ask(&store, remove).await }).await {
+        Ok(_) => Ok(Line::done()),
+        Err(refusal) if refusal.code() == Code::InUse => Err(naming(&users(&reference, &call).await?, refusal)),
+        Err(refusal) => Err(refusal),
     }
-    // A container's name is free before the last of its files is gone, and until then it holds its image.
-    images::ask(&call.engine.images, UntilFree { reference: reference.clone(), patience: PATIENCE }).await?;
-    remove(&reference, &call).await
 }
 
-async fn remove(reference: &ImageRef, call: &Call) -> Result<Line, Refusal> {
-    let (store, remove) = (call.engine.images.clone(), Remove { reference: reference.clone() });
-    call.finish(async move { images::ask(&store, remove).await }).await?;
-    Ok(Line::done())
+fn naming(users: &[String], refusal: Refusal) -> Refusal {
+    if users.is_empty() {
+        return refusal;
+    }
+    Refusal::in_use(format_args!("{} ({})", refusal.message(), users.join(", ")))
 }
 
 /// The containers that were made from that name: the image store knows none.
