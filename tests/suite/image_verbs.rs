@@ -162,9 +162,18 @@ fn archives_of_other_tools_are_loaded() {
         assert_eq!(ran.logs(), ["stdout runs"], "{image}");
     }
     refusal(&daemon, &format!("image load {}/none.tar", dir.display()), "not-found");
+    // One archive with two names, each of which becomes an image's.
+    let both = format!("docker-archive:{}:r.example/one:1", dir.join("both.tar").display());
+    let more = ["copy", "--quiet", "--additional-tag", "r.example/two:2", &layout, &both];
+    shell::finish(shell::command("skopeo").args(more)).succeeds();
+    let loaded = daemon.ok(&format!("image load {}/both.tar", dir.display()));
+    assert_eq!(
+        (loaded.get("count").as_str(), loaded.column("name")),
+        ("2", vec!["r.example/one:1".to_owned(), "r.example/two:2".to_owned()])
+    );
     std::fs::write(dir.join("noise"), [7; 4096]).unwrap();
     refusal(&daemon, &format!("image load {}/noise", dir.display()), "bad-value");
-    assert_eq!(daemon.ok("image ls").lines.len(), 2);
+    assert_eq!(daemon.ok("image ls").lines.len(), 4);
 }
 
 #[test]

@@ -38,14 +38,19 @@ pub fn expose(text: &mut Exposition, sampled: &[Sampled]) {
         text.metric(name, kind, help, samples);
     };
     let whole = |n: Option<u64>| n.map(|n| n.to_string());
-    each("gantry_container_up", Kind::Gauge, "Whether it runs.", &|one| Some(u8::from(one.view.is_up()).to_string()));
-    each("gantry_container_restarts_total", Kind::Counter, "How often it was started anew by its policy.", &|one| {
-        Some(one.view.restarts.to_string())
+    each("gantry_container_up", Kind::Gauge, "Whether the container runs.", &|one| {
+        Some(u8::from(one.view.is_up()).to_string())
     });
+    each(
+        "gantry_container_restarts_total",
+        Kind::Counter,
+        "How often the container was started anew by its policy.",
+        &|one| Some(one.view.restarts.to_string()),
+    );
     each(
         "gantry_container_oom_killed",
         Kind::Gauge,
-        "Whether the kernel killed any of its processes for want of memory.",
+        "Whether the kernel killed any process of its last run for want of memory.",
         &|one| Some(u8::from(one.oom).to_string()),
     );
     each("gantry_container_cpu_seconds_total", Kind::Counter, "Processor time used.", &|one| {
@@ -54,11 +59,13 @@ pub fn expose(text: &mut Exposition, sampled: &[Sampled]) {
     each("gantry_container_memory_bytes", Kind::Gauge, "Memory in use, without cache that can be dropped.", &|one| {
         whole(one.sample.usage.memory)
     });
-    each("gantry_container_cache_bytes", Kind::Gauge, "That cache.", &|one| whole(one.sample.usage.cache));
+    each("gantry_container_cache_bytes", Kind::Gauge, "Page cache that the kernel could drop at once.", &|one| {
+        whole(one.sample.usage.cache)
+    });
     each(
         "gantry_container_memory_limit_bytes",
         Kind::Gauge,
-        "Memory that it may use, where that is limited.",
+        "Memory that the container may use, where that is limited.",
         &|one| whole(one.sample.usage.memory_limit),
     );
     each("gantry_container_pids", Kind::Gauge, "Processes and threads.", &|one| whole(one.sample.usage.pids));

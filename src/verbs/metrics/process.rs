@@ -23,8 +23,8 @@ pub fn expose(text: &mut Exposition) {
     let open = open_descriptors().map(|n| n.to_string());
     add("process_open_fds", Kind::Gauge, "Descriptors that the daemon has open.", open);
     let most = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft.to_string());
-    add("process_max_fds", Kind::Gauge, "Descriptors that it may have open.", most);
-    add("process_start_time_seconds", Kind::Gauge, "When it began, in seconds since 1970.", start());
+    add("process_max_fds", Kind::Gauge, "Descriptors that the daemon may have open.", most);
+    add("process_start_time_seconds", Kind::Gauge, "When the daemon began, in seconds since 1970.", start());
 }
 
 /// The number behind `key` in `/proc/self/status` (proc(5)).
