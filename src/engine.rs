@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::container::follow::Changes;
@@ -33,6 +33,8 @@ pub struct Engine {
     pub changes: Rc<Changes>,
     /// What waits to be written to clients of the control socket.
     pub postage: Rc<Postage>,
+    /// Held by whoever measures how much disk things take: one at a time, however many ask.
+    pub measuring: Arc<Mutex<()>>,
     /// When the daemon began.
     pub began: Instant,
     /// Told when the daemon is to end.
@@ -56,6 +58,23 @@ impl Engine {
     /// A picture of every container, by name.
     pub async fn list(&self) -> Result<Vec<Arc<View>>, Refusal> {
         self.supervisor.send(List).await.map_err(|e| Refusal::unanswered("the supervisor", &e))
+    }
+
+    /// Every container, to reach.
+    pub async fn children(&self) -> Result<Vec<Child>, Refusal> {
+        let mut children = Vec::new();
+        for view in self.list().await? {
+            // One that went meanwhile is none.
+            if let Ok(Found::Here(child)) = self.find(view.id.as_str()).await {
+                children.push(child);
+            }
+        }
+        Ok(children)
+    }
+
+    /// The cgroup of a container, from a hierarchy's root.
+    pub fn cgroup_of(&self, view: &View) -> String {
+        format!("{}/{}", self.config.cgroup_parent(), view.id)
     }
 
     /// Stops and removes every container, and makes no more.

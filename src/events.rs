@@ -1,6 +1,6 @@
 //! The event bus: what happened, told to whoever listens, with a bound on what a slow listener can cost.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -67,11 +67,12 @@ pub struct Event {
 pub struct Bus {
     sender: broadcast::Sender<Arc<Event>>,
     history: Rc<RefCell<VecDeque<Arc<Event>>>>,
+    published: Rc<Cell<u64>>,
 }
 
 impl Default for Bus {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(LAG_MAX), history: Rc::default() }
+        Self { sender: broadcast::Sender::new(LAG_MAX), history: Rc::default(), published: Rc::default() }
     }
 }
 
@@ -92,8 +93,14 @@ impl Bus {
         }
         history.push_back(event.clone());
         drop(history);
+        self.published.set(self.published.get() + 1);
         // An error means that nobody listens, which is no failure.
         let _ = self.sender.send(event);
+    }
+
+    /// How many events there were.
+    pub fn published(&self) -> u64 {
+        self.published.get()
     }
 
     /// What happened since `since` as far as it is kept, and everything from now on, without gap or overlap.

@@ -46,6 +46,7 @@ pub mod cgroup;
 pub mod config;
 pub mod container;
 pub mod daemon;
+pub mod du;
 pub mod engine;
 pub mod events;
 pub mod id;

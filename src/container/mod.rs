@@ -9,6 +9,7 @@ pub mod plan;
 mod rootfs;
 mod spec;
 pub mod state;
+pub mod usage;
 mod user;
 pub mod view;
 

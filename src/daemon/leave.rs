@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Dirs, Signals};
 use crate::engine::Engine;
+use crate::images;
 use crate::network;
 
 /// Stops and removes every container, each within its own stop timeout; a further signal makes it at once.
@@ -14,6 +15,13 @@ pub async fn stop_containers(engine: &Engine, signals: &mut Signals) {
         () = signals.next() => log::info!("asked again: killing what still runs"),
     }
     engine.shut_down(Some(Duration::ZERO)).await;
+}
+
+/// Gives up what is on its way into the image store; those who wait for it are told.
+pub async fn close_images(engine: &Engine) {
+    if let Err(e) = engine.images.send(images::Close).await {
+        log::error!("the image store could not be closed: {e}");
+    }
 }
 
 /// Puts the host back as it was found. Goes on past errors.

@@ -9,6 +9,7 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Actor;
@@ -140,6 +141,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     }
     closing.stop_accepting();
     leave::stop_containers(&engine, &mut signals).await;
+    leave::close_images(&engine).await;
     closing.end_sessions().await;
     leave::restore(&engine, &dirs).await;
     Ok(())
@@ -170,6 +172,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
         ground,
         changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
+        measuring: Arc::default(),
         began,
         leave: Notify::new(),
     })

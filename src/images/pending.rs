@@ -26,9 +26,13 @@ impl Pending {
         self.names().contains(name)
     }
 
-    /// Takes them all; waits until there are any.
-    pub async fn next(&self) -> BTreeSet<ImageRef> {
+    /// Waits until it was told of any.
+    pub async fn told(&self) {
         self.told.notified().await;
+    }
+
+    /// Takes them all.
+    pub fn take(&self) -> BTreeSet<ImageRef> {
         std::mem::take(&mut *self.names())
     }
 

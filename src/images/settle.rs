@@ -57,7 +57,8 @@ fn boot() -> Result<String, Refusal> {
 /// Settles names as they arrive. Never ends.
 pub async fn follow_arrivals(shared: &Shared) {
     loop {
-        let names = shared.arrivals.next().await;
+        shared.arrivals.told().await;
+        let names = shared.arrivals.take();
         if let Err(refusal) = sync(shared.disk.root().to_owned()).await {
             log::warn!("the image store could not be synced: {refusal}");
             continue;

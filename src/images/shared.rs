@@ -139,20 +139,26 @@ impl Shared {
     /// Notes when images are let go of, and takes away what only those needed that lost their name. Never ends.
     pub async fn follow_letting_go(&self) {
         loop {
-            let names = self.let_go.next().await;
-            let _writer = self.writer.lock().await;
-            names.iter().for_each(|name| self.index.borrow_mut().touch(name));
-            let disk = self.disk.clone();
-            let touched = beside(move || {
-                names.iter().for_each(|name| disk.touch_name(name));
-                Ok(())
-            });
-            if let Err(refusal) = touched.await {
-                log::warn!("{refusal}");
-            }
-            if self.index.borrow_mut().forget() {
-                self.sweep().await;
-            }
+            self.let_go.told().await;
+            self.note_letting_go().await;
+        }
+    }
+
+    /// The same, once.
+    pub async fn note_letting_go(&self) {
+        let _writer = self.writer.lock().await;
+        let names = self.let_go.take();
+        names.iter().for_each(|name| self.index.borrow_mut().touch(name));
+        let disk = self.disk.clone();
+        let touched = beside(move || {
+            names.iter().for_each(|name| disk.touch_name(name));
+            Ok(())
+        });
+        if let Err(refusal) = touched.await {
+            log::warn!("{refusal}");
+        }
+        if self.index.borrow_mut().forget() {
+            self.sweep().await;
         }
     }
 

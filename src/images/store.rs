@@ -64,10 +64,13 @@ impl ImageStore {
 pub struct Close;
 
 impl Handler<Close> for ImageStore {
-    type Result = ();
+    type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
-        ctx.stop();
+    fn handle(&mut self, _: Close, _: &mut Self::Context) -> Self::Result {
+        let shared = self.shared.clone();
+        // When images were last used is noted beside; what was not yet would be lost.
+        let noted = async move { shared.note_letting_go().await };
+        Box::pin(noted.into_actor(self).map(|(), _, ctx| ctx.stop()))
     }
 }
 
@@ -106,7 +109,10 @@ where
     T: Send + 'static,
     ImageStore: Handler<M>,
 {
-    store.send(message).await.map_err(|e| Refusal::unanswered("the image store", &e))?
+    store.send(message).await.map_err(|e| match e {
+        MailboxError::Closed => Refusal::shutting_down("the image store is closed"),
+        MailboxError::Timeout => Refusal::unanswered("the image store", &e),
+    })?
 }
 
 /// The image that a reference means, or a place among those who wait for it.

@@ -4,6 +4,7 @@
 mod call;
 mod check;
 mod create;
+mod df;
 mod events;
 mod help;
 mod image;
@@ -11,6 +12,7 @@ mod info;
 mod inspect;
 mod kill;
 mod logs;
+mod metrics;
 mod ping;
 mod ps;
 mod restart;
@@ -84,6 +86,8 @@ pub const VERBS: &[&Verb] = &[
     &QUIT,
     &shutdown::VERB,
     &events::VERB,
+    &metrics::VERB,
+    &df::VERB,
     &create::VERB,
     &start::VERB,
     &run::VERB,
@@ -98,14 +102,18 @@ pub const VERBS: &[&Verb] = &[
     &stats::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
+    &image::inspect::VERB,
     &image::rm::VERB,
+    &image::load::VERB,
+    &image::save::VERB,
     &image::import::VERB,
+    &image::tag::VERB,
+    &image::prune::VERB,
+    &image::verify::VERB,
 ];
 
 /// Verbs of the protocol that this version does not have yet.
 pub const LATER: &[&str] = &[
-    "metrics",
-    "df",
     "pause",
     "resume",
     "exec",
@@ -117,12 +125,6 @@ pub const LATER: &[&str] = &[
     "commit",
     "diff",
     "cp",
-    "image inspect",
-    "image load",
-    "image save",
-    "image tag",
-    "image prune",
-    "image verify",
     "network create",
     "network ls",
     "network inspect",

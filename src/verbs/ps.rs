@@ -9,7 +9,8 @@ const ROW: [&str; 13] = [
     "finished",
 ];
 const OK: [&str; 1] = ["count"];
-const STATES: &[&str] = &["created", "running", "paused", "stopping", "exited"];
+/// The states of a container, as the wire spells them.
+pub const STATES: &[&str] = &["created", "running", "paused", "stopping", "exited"];
 
 /// `ps [name=] [state=] [label=]` → `ROW`…, `OK count=`
 pub const VERB: Verb = Verb {

@@ -1,7 +1,6 @@
 //! `stats`: what containers use.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,10 +46,28 @@ pub const VERB: Verb = Verb {
 };
 
 /// A sample of one container.
-struct Sample {
+pub struct Sample {
     at: Instant,
-    usage: Usage,
-    net: Option<Counters>,
+    /// What its control group says; nothing where it does not run.
+    pub usage: Usage,
+    /// What went over its link; nothing where it has none.
+    pub net: Option<Counters>,
+}
+
+impl Sample {
+    /// A few small reads from kernel filesystems, which never wait for a disk, and one question to the kernel.
+    pub async fn take(view: &View, engine: &Engine) -> Self {
+        let usage = match view.is_up() {
+            true => engine.ground.cgroups.usage(&engine.cgroup_of(view)),
+            false => Usage::default(),
+        };
+        let net = match view.link.clone() {
+            // The link of a container that just ended is gone, which is no failure.
+            Some(link) => network::counters(link).await.ok(),
+            None => None,
+        };
+        Self { at: Instant::now(), usage, net }
+    }
 }
 
 async fn run(name: Option<String>, follow: bool, call: Call) -> Result<Line, Refusal> {
@@ -82,25 +99,11 @@ async fn tell(
 ) -> HashMap<ContainerId, Sample> {
     let mut samples = HashMap::new();
     for view in views {
-        let sample = take(&view, &call.engine).await;
+        let sample = Sample::take(&view, &call.engine).await;
         call.line(&row(&view, &sample, before.get(&view.id))).await;
         samples.insert(view.id.clone(), sample);
     }
     samples
-}
-
-/// A few small reads from kernel filesystems, which never wait for a disk.
-async fn take(view: &View, engine: &Rc<Engine>) -> Sample {
-    let usage = match view.is_up() {
-        true => engine.ground.cgroups.usage(&format!("{}/{}", engine.config.cgroup_parent(), view.id)),
-        false => Usage::default(),
-    };
-    let net = match view.link.clone() {
-        // The link of a container that just ended is gone, which is no failure.
-        Some(link) => network::counters(link).await.ok(),
-        None => None,
-    };
-    Sample { at: Instant::now(), usage, net }
 }
 
 fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {

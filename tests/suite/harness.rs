@@ -103,7 +103,7 @@ impl Daemon {
         });
         conn.take().expect("until left it there").ok("ping");
         if self.idle.is_empty() {
-            self.idle = self.descriptors_with_one_client();
+            self.idle = self.descriptors_once_settled();
         }
     }
 
@@ -224,19 +224,27 @@ impl Daemon {
         }
     }
 
-    /// What it holds open beyond what it did when nothing had run yet. Network namespaces made ahead, a socket in each,
-    /// come and go.
+    /// What it holds open beyond what it did when nothing had run yet.
     fn opened_since(&self) -> Vec<String> {
-        let is_namespace = |one: &String| one == "net";
         let mut open = self.descriptors_with_one_client();
-        let ahead = open.iter().filter(|one| is_namespace(one)).count();
-        let known_ahead = self.idle.iter().filter(|one| is_namespace(one)).count();
-        let made = (known_ahead..ahead.min(MADE_AHEAD)).flat_map(|_| ["net".to_owned(), "socket".to_owned()]);
-        for known in self.idle.iter().cloned().chain(made) {
-            if let Some(at) = open.iter().position(|one| *one == known) {
+        for known in &self.idle {
+            if let Some(at) = open.iter().position(|one| one == known) {
                 open.swap_remove(at);
             }
         }
+        open
+    }
+
+    /// What it holds open when every network namespace that it makes ahead is there, a socket in each.
+    #[track_caller]
+    fn descriptors_once_settled(&self) -> Vec<String> {
+        let mut open = Vec::new();
+        let namespaces = |open: &[String]| open.iter().filter(|one| *one == "net").count();
+        shell::until(PATIENCE, "the namespaces made ahead", || {
+            let before = std::mem::replace(&mut open, self.descriptors_with_one_client());
+            // Twice the same: the last one's socket may come a moment after it.
+            namespaces(&open) == MADE_AHEAD && before == open
+        });
         open
     }
 

@@ -102,7 +102,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("image load", NONE, image::load, "Take in images from an archive").flags(flags::LOAD),
     entry("image save", Exactly(&["REF"]), image::save, "Write an image to an archive").flags(flags::SAVE),
     entry("image prune", NONE, once::forward, "Remove images that nothing uses").flags(flags::IMAGE_PRUNE),
-    entry("image verify", Any("REF"), rows::rows, "Check images against their digests").flags(flags::LISTING),
+    entry("image verify", Any("REF"), check::check, "Check images against their digests").flags(flags::LISTING),
     entry("network ls", NONE, rows::rows, "List networks").also(&["list"]).flags(flags::NAMES),
     entry("network create", ONE_NAME, once::named, "Create a network").flags(flags::NETWORK_CREATE),
     entry("network inspect", NAME, inspect::inspect, "Show all there is to know of networks"),

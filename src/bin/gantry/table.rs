@@ -32,13 +32,18 @@ pub fn write_rows(out: &mut dyn Write, rows: &[Row]) -> Result<(), Failure> {
     }
     let head: Vec<_> = keys.iter().map(|key| key.to_ascii_uppercase().replace('-', " ")).collect();
     let head: Vec<_> = head.iter().map(String::as_str).collect();
-    let cells: Vec<_> = rows.iter().map(|row| keys.iter().map(|key| row.get(key).to_owned()).collect()).collect();
+    let cells: Vec<_> = rows.iter().map(|row| keys.iter().map(|key| cell(row, key)).collect()).collect();
     if keys.is_empty() { Ok(()) } else { write(out, &head, &cells) }
+}
+
+/// The one key whose values a person does not want as they are: bytes.
+fn cell(row: &Row, key: &str) -> String {
+    if key == "size" { human::size(row.get(key)) } else { row.get(key).to_owned() }
 }
 
 /// Writes one row downwards, a line for each key.
 pub fn write_record(out: &mut dyn Write, row: &Row) -> Result<(), Failure> {
-    let mut lines = row.pairs().map(|(key, value)| format!("{key}: {}", human::printable(value)));
+    let mut lines = row.pairs().map(|(key, _)| format!("{key}: {}", human::printable(&cell(row, key))));
     lines.try_for_each(|line| writeln!(out, "{}", line.trim_end())).map_err(Failure::output)
 }
 

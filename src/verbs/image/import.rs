@@ -2,7 +2,7 @@
 
 use super::super::create::command_words;
 use super::super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
-use crate::images::{Import, ImportConfig};
+use crate::images::{self, Import, ImportConfig};
 use crate::wire::args::absolute;
 
 const OK: [&str; 3] = ["name", "digest", "size"];
@@ -46,8 +46,7 @@ fn read(args: &mut Args) -> Result<Import, Refusal> {
 }
 
 async fn run(import: Import, call: Call) -> Result<Line, Refusal> {
-    let images = call.engine.images.clone();
-    let imported = async move { images.send(import).await.map_err(|e| Refusal::unanswered("the image store", &e))? };
-    let image = call.finish(imported).await?;
+    let store = call.engine.images.clone();
+    let image = call.finish(async move { images::ask(&store, import).await }).await?;
     Ok(Line::ok(&OK, &[&image.name, &image.digest, &image.size]))
 }

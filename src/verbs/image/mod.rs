@@ -1,9 +1,15 @@
 //! The verbs of images, and what `create` and `run` share with them.
 
 pub mod import;
+pub mod inspect;
+pub mod load;
 pub mod ls;
+pub mod prune;
 pub mod pull;
 pub mod rm;
+pub mod save;
+pub mod tag;
+pub mod verify;
 
 use std::sync::Arc;
 

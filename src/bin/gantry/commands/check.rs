@@ -1,12 +1,12 @@
-//! `check`: whether the host is fit, told by the exit status too.
+//! `check` and `image verify`: whether the host is fit and images are whole, told by the exit status too.
 
 use crate::command::{Call, Outcome};
-use crate::commands::rows;
+use crate::commands::{once, rows};
 
 /// Shows the findings; 1 where one of them is bad.
 pub fn check(call: &mut Call<'_>) -> Outcome {
     let format = call.format()?;
-    let findings = rows::collect(&mut call.daemon.connect()?, &call.request()?)?;
+    let findings = rows::collect(&mut call.daemon.connect()?, &once::request(call)?)?;
     match format {
         crate::command::Format::Json => rows::write_json(call, &findings)?,
         crate::command::Format::Table => crate::table::write_rows(&mut *call.console.out, &findings)?,

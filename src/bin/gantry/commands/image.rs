@@ -33,7 +33,7 @@ pub fn import(call: &mut Call<'_>) -> Outcome {
     Ok(0)
 }
 
-/// Prints what the daemon tells of the images that it took in.
+/// Prints the name of each image that was taken in.
 pub fn load(call: &mut Call<'_>) -> Outcome {
     let source = call.value("input").ok_or_else(|| Failure::Usage("name the archive with -i PATH".to_owned()))?;
     let source = match source.as_bytes().strip_prefix(b"oci:") {
@@ -42,8 +42,10 @@ pub fn load(call: &mut Call<'_>) -> Outcome {
         None => host_path(source)?,
     };
     let request = Request::new(call.entry.verb).positional(&source)?;
-    let done = exchange(call, &request)?;
-    once::tell(call, &done)
+    let mut names = Vec::new();
+    exchange_with(call, &request, |row| names.push(row.get("name").unwrap_or_default()))?;
+    names.iter().try_for_each(|name| call.console.say(&format!("Loaded image: {name}")))?;
+    Ok(0)
 }
 
 /// Prints nothing: the archive is what was asked for.
@@ -61,6 +63,11 @@ fn host_path(typed: &OsStr) -> Result<Vec<u8>, Failure> {
 
 /// Sends a request that may take long, and shows how it gets on.
 fn exchange(call: &mut Call<'_>, request: &Request) -> Result<Parsed, Failure> {
+    exchange_with(call, request, |_| {})
+}
+
+/// The same for one that has rows.
+fn exchange_with(call: &mut Call<'_>, request: &Request, mut row: impl FnMut(&Parsed)) -> Result<Parsed, Failure> {
     let show = match (call.has("quiet")?, call.console.err_is_terminal) {
         (true, _) => Show::Nothing,
         (false, true) => Show::Bar,
@@ -68,8 +75,10 @@ fn exchange(call: &mut Call<'_>, request: &Request) -> Result<Parsed, Failure> {
     };
     let mut progress = Progress::new(show);
     call.daemon.connect()?.exchange(request, |line, _| {
-        if line.head == "PROGRESS" {
-            progress.update(line, call.console);
+        match line.head.as_str() {
+            "PROGRESS" => progress.update(line, call.console),
+            "ROW" => row(line),
+            _ => {}
         }
         Ok(())
     })
@@ -105,7 +114,8 @@ mod tests {
         let ran = Script::of(&[("image save box:1 /tmp/x.tar", "OK\n")]).run(&["save", "-o", "/tmp/x.tar", "box:1"]);
         assert_eq!((ran.status, ran.out.as_str()), (0, ""));
         let ran =
-            Script::of(&[("image load oci:/tmp/x:1", "OK name=localhost/x:1\n")]).run(&["load", "-i", "oci:/tmp/x:1"]);
-        assert_eq!(ran.out, "name: localhost/x:1\n");
+            Script::of(&[("image load oci:/tmp/x:1", "ROW name=localhost/x:1 digest=sha256:ab size=9\nOK count=1\n")])
+                .run(&["load", "-i", "oci:/tmp/x:1"]);
+        assert_eq!(ran.out, "Loaded image: localhost/x:1\n");
     }
 }

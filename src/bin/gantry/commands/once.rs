@@ -62,7 +62,7 @@ mod tests {
         assert_eq!((ran.status, ran.out.as_str()), (0, ""));
         let ran = Script::of(&[("image prune all=yes unused=24h", "ROW name=x size=3\nOK count=1\n")])
             .run(&["image", "prune", "-a", "--unused", "24h"]);
-        assert_eq!(ran.out, "NAME   SIZE\nx      3\ncount: 1\n");
+        assert_eq!(ran.out, "NAME   SIZE\nx      3B\ncount: 1\n");
         let ran = Script::of(&[("network create n internal=yes", "OK name=n subnet=10.1.0.0/24\n")]).run(&[
             "network",
             "create",
