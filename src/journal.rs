@@ -135,7 +135,8 @@ impl Journal {
     /// was to say had not been begun.
     pub fn read(path: &Path) -> Result<Vec<Step>, Refusal> {
         let bytes = std::fs::read(path).map_err(|e| Refusal::io(path.display(), &e))?;
-        Ok(bytes.split(|byte| *byte == b'\n').filter_map(Step::from_line).collect())
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        Ok(bytes[..whole].split(|byte| *byte == b'\n').filter_map(Step::from_line).collect())
     }
 
     /// Writes a step down. Call it before the step's thing is made. Not synced: a machine that loses power loses the
@@ -163,11 +164,17 @@ impl Journal {
         taken.into_iter().rev().map(|(_, step)| step).collect()
     }
 
-    /// Cuts the file to what is on record. An error leaves steps there whose undoing finds nothing to do.
-    pub fn settle(&mut self) {
+    /// Cuts the file to what is on record, and puts back there what could not be undone (newest first). An error leaves
+    /// steps in the file whose undoing finds nothing to do.
+    pub fn settle(&mut self, failed: Vec<Step>) {
         let cut = self.file.set_len(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)).map(drop));
         if let Err(e) = cut {
             log::warn!("{}: {e}", self.path.display());
+        }
+        for step in failed.into_iter().rev() {
+            if let Err(refusal) = self.record(step) {
+                log::warn!("{refusal}");
+            }
         }
     }
 
@@ -198,10 +205,9 @@ mod tests {
         assert_eq!(Journal::read(&path).unwrap(), steps);
         assert_eq!(journal.take_back(1), [steps[2].clone(), steps[1].clone()]);
         assert_eq!(Journal::read(&path).unwrap().len(), 3);
-        journal.settle();
-        journal.record(steps[1].clone()).unwrap();
-        assert_eq!(Journal::read(&path).unwrap(), steps[..2]);
-        std::fs::write(&path, b"tree /x\nprocess 12").unwrap();
+        journal.settle(vec![steps[1].clone()]);
+        assert_eq!(Journal::read(&path).unwrap(), steps[..2], "what could not be undone stays on record");
+        std::fs::write(&path, b"tree /x\ntree /y/z").unwrap();
         assert_eq!(Journal::read(&path).unwrap(), [Step::Tree { path: "/x".into() }]);
         journal.remove();
         assert!(!path.exists());

@@ -76,9 +76,11 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Whether a writer would be held up.
+    /// Whether a writer would be held up. An empty one never holds anybody up: its client has read everything, and
+    /// nothing but a line more could wake it.
     pub fn is_full(&self) -> bool {
-        self.len() >= EACH_MAX || self.postage.is_spent()
+        let len = self.len();
+        len >= EACH_MAX || (len > 0 && self.postage.is_spent())
     }
 
     fn len(&self) -> usize {
@@ -107,6 +109,9 @@ impl Outbox {
             // A burst's memory is given back; what a usual reply needs is kept.
             bytes.clear();
             bytes.shrink_to(4096);
+        } else if self.written.get() >= EACH_MAX {
+            // A reader who is always behind never empties it; what was written must go all the same.
+            bytes.drain(..self.written.replace(0));
         }
         self.freed(count);
         Ok(())

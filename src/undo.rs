@@ -31,16 +31,17 @@ pub struct Ground {
     pub cgroups: Rc<Cgroups>,
 }
 
-/// Undoes `steps` in the order given (newest first), going on past errors. Each error is logged; the last is returned.
-pub async fn all(steps: Vec<Step>, ground: &Ground) -> Result<(), Refusal> {
-    let mut result = Ok(());
+/// Undoes `steps` in the order given (newest first), going on past errors. Each error is logged; the steps that failed
+/// come back, in the same order.
+pub async fn all(steps: Vec<Step>, ground: &Ground) -> Vec<Step> {
+    let mut failed = Vec::new();
     for step in steps {
         if let Err(refusal) = one(&step, ground).await {
             log::warn!("undoing {step:?}: {refusal}");
-            result = Err(refusal);
+            failed.push(step);
         }
     }
-    result
+    failed
 }
 
 /// Undoes one step. What is not there needs no undoing.

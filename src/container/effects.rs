@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
@@ -15,6 +16,9 @@ use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
+
+/// How long conmon may take to end when its container has: it writes out what is left of the log.
+const CONMON_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A container's journal, shared by its actor and the effect under way. Never borrowed across an await.
 pub type SharedJournal = Rc<RefCell<Journal>>;
@@ -60,9 +64,9 @@ pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> 
     let launched = try_launch(plan, &journal, &ground).await;
     if launched.is_err() {
         let steps = journal.borrow_mut().take_back(mark);
-        // What could not be undone was logged; the asker hears of the first failure.
-        let _ = undo::all(steps, &ground).await;
-        journal.borrow_mut().settle();
+        // What could not be undone was logged and stays on record; the asker hears of the first failure.
+        let failed = undo::all(steps, &ground).await;
+        journal.borrow_mut().settle(failed);
     }
     launched
 }
@@ -116,7 +120,7 @@ async fn write_bundle(
 
 /// Waits for the run's end, told by the kernel: conmon is our child, and its status is the container's.
 pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground) -> Exit {
-    let status = run.monitor.ended().await;
+    let status = monitored_end(&mut run).await;
     let code = match status.as_ref().map(std::process::ExitStatus::code) {
         Ok(Some(code)) => code,
         _ => {
@@ -127,6 +131,20 @@ pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground) -> Exit {
     // Asked now, before the cgroup is deleted. conmon's own watch cannot be leant on: it takes an inotify instance per
     // container, of which a host has few.
     Exit { code, oom: ground.cgroups.oom_killed(&plan.places.cgroup) }
+}
+
+/// The end of conmon. One that stays when its container has gone is hung, and is not waited for.
+async fn monitored_end(run: &mut Run) -> std::io::Result<std::process::ExitStatus> {
+    let held = run.init.held.clone();
+    let hung = async {
+        held.ended().await;
+        tokio::time::sleep(CONMON_PATIENCE).await;
+    };
+    tokio::select! {
+        status = run.monitor.ended() => return status,
+        () = hung => log::warn!("a conmon stays though its container has ended; it is killed"),
+    }
+    run.monitor.kill().await
 }
 
 /// The exit of a container whose conmon was killed: it then became our child, as we are the subreaper.
@@ -149,22 +167,23 @@ pub async fn release(journal: SharedJournal, mark: usize, ground: Ground) -> Vec
         steps.into_iter().partition(|step| matches!(step, Step::Attachment { .. } | Step::Mount { .. }));
     // Side by side: neither needs the other, and every process of the container has ended.
     let undone = first.into_iter().map(|step| undo::all(vec![step], &ground));
-    futures::future::join_all(undone).await;
-    rest
+    let failed = futures::future::join_all(undone).await.concat();
+    [rest, failed].concat()
 }
 
 /// Has the runtime forget the run.
 pub async fn reap(rest: Vec<Step>, journal: SharedJournal, ground: Ground) {
-    // Each failure was logged; the sweep of the next start comes back to it, as the journal still says.
-    if undo::all(rest, &ground).await.is_ok() {
-        journal.borrow_mut().settle();
-    }
+    // What fails stays on record, for the removal or the sweep of the next start.
+    let failed = undo::all(rest, &ground).await;
+    journal.borrow_mut().settle(failed);
 }
 
-/// Removes everything that is left.
-pub async fn free(journal: SharedJournal, ground: Ground) -> Result<(), Refusal> {
+/// Removes everything that is left, the journal last.
+pub async fn free(journal: SharedJournal, ground: Ground) {
     let steps = journal.borrow_mut().take_back(0);
-    undo::all(steps, &ground).await
+    let failed = undo::all(steps, &ground).await;
+    let mut journal = journal.borrow_mut();
+    if failed.is_empty() { journal.remove() } else { journal.settle(failed) }
 }
 
 /// Makes the container's directories.
@@ -172,5 +191,5 @@ pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refu
     for path in [&plan.places.data, &plan.places.bundle] {
         journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
     }
-    off_thread(move || rootfs::prepare(&plan.places)).await
+    off_thread(move || rootfs::prepare(&plan.lower_dir, &plan.places)).await
 }

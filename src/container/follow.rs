@@ -163,6 +163,10 @@ impl Changes {
         match self.inotify.read_events() {
             Ok(events) => {
                 for event in events {
+                    if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                        // Some notices are lost, nobody knows whose: everyone looks again.
+                        self.waiting.borrow_mut().clear();
+                    }
                     for listener in self.waiting.borrow_mut().remove(&event.wd).unwrap_or_default() {
                         // One that has stopped listening is no failure.
                         let _ = listener.send(());

@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
@@ -52,7 +52,7 @@ enum Outcome {
     Ended(Exit),
     Released(Vec<Step>),
     Reaped,
-    Freed(Result<(), Refusal>),
+    Freed,
 }
 
 /// Those above a container that it answers to.
@@ -78,10 +78,13 @@ pub struct Container {
     state: State,
     view: watch::Sender<Arc<View>>,
     init: Option<Init>,
+    /// What the last run left for the runtime to forget.
+    unreaped: Vec<Step>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
     preparers: Vec<oneshot::Sender<Result<(), Refusal>>>,
     stop_timeout: Duration,
-    deadline: Option<SpawnHandle>,
+    /// When a stop loses its patience, and the timer for it.
+    deadline: Option<(Instant, SpawnHandle)>,
     _guard: DeathGuard<ContainerId>,
 }
 
@@ -111,6 +114,7 @@ impl Container {
             state,
             view,
             init: None,
+            unreaped: Vec::new(),
             starters: Vec::new(),
             preparers: vec![prepared],
             stop_timeout,
@@ -163,10 +167,21 @@ impl Container {
                 let mark = self.mark;
                 self.spawn(ctx, async move { Outcome::Released(effects::release(journal, mark, ground).await) });
             }
-            Effect::Free => {
-                self.let_go();
-                self.spawn(ctx, async { Outcome::Freed(effects::free(journal, ground).await) });
+            Effect::Reap => {
+                let rest = std::mem::take(&mut self.unreaped);
+                self.spawn(ctx, async {
+                    effects::reap(rest, journal, ground).await;
+                    Outcome::Reaped
+                });
             }
+            Effect::RefuseStart => {
+                self.answer_starters(&Err(Refusal::cancelled("it was stopped before it was started")));
+            }
+            Effect::LetGo => self.let_go(),
+            Effect::Free => self.spawn(ctx, async {
+                effects::free(journal, ground).await;
+                Outcome::Freed
+            }),
             Effect::Signal(signal) => self.signal(signal),
             Effect::AskToStop => self.ask_to_stop(ctx),
             Effect::Vanish => ctx.stop(),
@@ -185,19 +200,14 @@ impl Container {
             Outcome::Ended(exit) => self.ended(exit, ctx),
             Outcome::Released(rest) => self.released(rest, ctx),
             Outcome::Reaped => self.happened(&Event::Reaped, ctx),
-            Outcome::Freed(result) => {
-                if result.is_ok() {
-                    self.journal.borrow().remove();
-                }
-                self.happened(&Event::Freed, ctx);
-            }
+            Outcome::Freed => self.happened(&Event::Freed, ctx),
         }
     }
 
     fn prepared(&mut self, result: &Result<(), Refusal>, ctx: &mut Context<Self>) {
         self.mark = self.journal.borrow().mark();
         if result.is_ok() {
-            self.tell("create", vec![("image", self.plan.source.clone())]);
+            self.tell("create", vec![("image", self.plan.image.clone())]);
         }
         self.happened(if result.is_ok() { &Event::Prepared } else { &Event::PrepareFailed }, ctx);
         for asker in self.preparers.drain(..) {
@@ -222,7 +232,12 @@ impl Container {
                 Err(refusal)
             }
         };
+        self.answer_starters(&answer);
+    }
+
+    fn answer_starters(&mut self, answer: &Result<Arc<View>, Refusal>) {
         for asker in self.starters.drain(..) {
+            // An asker that has gone is no failure.
             let _ = asker.send(answer.clone());
         }
     }
@@ -240,8 +255,8 @@ impl Container {
     }
 
     fn ended(&mut self, exit: Exit, ctx: &mut Context<Self>) {
-        if let Some(deadline) = self.deadline.take() {
-            ctx.cancel_future(deadline);
+        if let Some((_, timer)) = self.deadline.take() {
+            ctx.cancel_future(timer);
         }
         self.init = None;
         self.change_view(|view| {
@@ -252,11 +267,7 @@ impl Container {
     }
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
-        let (journal, ground) = (self.journal.clone(), self.ground.clone());
-        self.spawn(ctx, async {
-            effects::reap(rest, journal, ground).await;
-            Outcome::Reaped
-        });
+        self.unreaped = rest;
         self.change_view(|view| {
             (view.ip, view.link) = (None, None);
             view.ports.clear();
@@ -272,11 +283,15 @@ impl Container {
 
     fn ask_to_stop(&mut self, ctx: &mut Context<Self>) {
         self.signal(self.plan.stop_signal);
-        if let Some(earlier) = self.deadline.take() {
-            ctx.cancel_future(earlier);
+        let at = Instant::now() + self.stop_timeout;
+        match &self.deadline {
+            // Who asks again may make it sooner, never later.
+            Some((earlier, _)) if *earlier <= at => return,
+            Some((_, timer)) => drop(ctx.cancel_future(*timer)),
+            None => {}
         }
-        self.deadline =
-            Some(ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx)));
+        let timer = ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx));
+        self.deadline = Some((at, timer));
     }
 
     fn signal(&self, signal: Signal) {
@@ -308,7 +323,7 @@ fn first_view(plan: &Plan, state: &State) -> View {
     View {
         name: plan.name.clone(),
         id: plan.id.clone(),
-        source: plan.source.as_str().into(),
+        image: plan.image.as_str().into(),
         phase: state.phase,
         pid: None,
         ip: None,

@@ -10,6 +10,8 @@ use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
 
+/// The longest stop timeout that an image can ask for, in seconds: a day.
+const STOP_TIMEOUT_MAX: u64 = 24 * 3600;
 /// The `PATH` of a process whose image sets none; Docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -31,11 +33,11 @@ impl Source {
         }
     }
 
-    /// As the wire shows it.
-    pub fn text(&self) -> String {
+    /// The image's full name, as the wire shows it; a directory has none, and its path is not for everyone.
+    pub fn image_name(&self) -> String {
         match self {
             Self::Image(image) => image.name.to_string(),
-            Self::Directory(dir) => dir.display().to_string(),
+            Self::Directory(_) => String::new(),
         }
     }
 }
@@ -114,8 +116,8 @@ pub struct Plan {
     pub name: Name,
     /// Its id.
     pub id: ContainerId,
-    /// What its root filesystem comes from, as the wire shows it.
-    pub source: String,
+    /// The full name of its image; empty for a directory.
+    pub image: String,
     /// The lower directory of its root filesystem; there while the source is held.
     pub lower_dir: PathBuf,
     /// Where its things lie.
@@ -166,14 +168,14 @@ impl Plan {
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
             stop_timeout: wishes
                 .stop_timeout
-                .or(image.stop_timeout.map(Duration::from_secs))
+                .or(image.stop_timeout.map(|seconds| Duration::from_secs(seconds.min(STOP_TIMEOUT_MAX))))
                 .unwrap_or(places.stop_timeout),
             created: SystemTime::now(),
             name,
             id,
             places,
             wishes,
-            source: source.text(),
+            image: source.image_name(),
             lower_dir: source.lower_dir().to_owned(),
         })
     }
@@ -187,10 +189,11 @@ fn argv(wishes: &Wishes, entrypoint: &[String], cmd: &[String]) -> Result<Vec<St
         (None, None) => (entrypoint, cmd),
     };
     let argv = [head, tail].concat();
-    if argv.is_empty() {
-        return Err(Refusal::bad_value("no command: the image has none, so give one behind --"));
+    match argv.first().map(String::as_str) {
+        None => Err(Refusal::bad_value("no command: the image has none, so give one behind --")),
+        Some("") => Err(Refusal::no_command("the program's name is empty")),
+        Some(_) => Ok(argv),
     }
-    Ok(argv)
 }
 
 fn workdir(wishes: &Wishes, image: &str) -> String {

@@ -12,13 +12,14 @@ use super::plan::{Places, Plan};
 use crate::refusal::Refusal;
 
 /// Makes the directories and the empty log.
-pub fn prepare(places: &Places) -> Result<(), Refusal> {
+pub fn prepare(lower: &Path, places: &Places) -> Result<(), Refusal> {
     // Closed to others: an upper directory holds setuid programs that nobody but the container should reach.
     for dir in [&places.data, &places.bundle] {
         make_dir(dir, 0o700)?;
     }
     // The container sees the upper directory's own mode as that of its root.
     make_dir(&places.upper(), 0o755)?;
+    copy_root_mode(lower, &places.upper())?;
     for dir in [places.work(), places.rootfs(), places.data.join("etc"), places.bundle.join("exit")] {
         make_dir(&dir, 0o700)?;
     }
@@ -38,7 +39,6 @@ pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
     if marker.exists() {
         fs::remove_dir_all(&marker).map_err(|e| Refusal::io(marker.display(), &e))?;
     }
-    copy_root_mode(lower, &places.upper())?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",
         escaped(lower),

@@ -59,8 +59,8 @@ pub struct State {
     pub remove_at_end: bool,
     /// Somebody wants it gone as soon as it comes to rest.
     pub remove_waits: bool,
-    /// Nothing of it is left but what is being reaped.
-    pub freed: bool,
+    /// It has run, if only once.
+    pub has_run: bool,
 }
 
 /// What can happen to a container.
@@ -108,7 +108,13 @@ pub enum Effect {
     AskToStop,
     /// Free what the run held, what others may wait for first.
     Release,
-    /// Let go of the name, and remove the rest.
+    /// Have the runtime forget the run.
+    Reap,
+    /// Tell those who wait for its start that it will not be.
+    RefuseStart,
+    /// Let go of the name.
+    LetGo,
+    /// Remove what is left.
     Free,
     /// End the actor.
     Vanish,
@@ -125,7 +131,7 @@ impl State {
             signal_waits: None,
             remove_at_end,
             remove_waits: false,
-            freed: false,
+            has_run: false,
         }
     }
 
@@ -147,19 +153,16 @@ impl State {
             (Event::Prepared, Preparing) => self.arrive(Created),
             (Event::PrepareFailed, Preparing) => self.go(),
             (Event::Launched, Starting) => self.launched(),
-            (Event::LaunchFailed, Starting) => self.arrive(Created),
+            (Event::LaunchFailed, Starting) => self.arrive(if self.has_run { Exited } else { Created }),
             (Event::DeadlinePassed, Stopping) => vec![Effect::Signal(Signal::KILL)],
             (Event::Ended, Running | Stopping) => {
                 self.phase = Leaving;
                 self.reaping = true;
                 vec![Effect::Release]
             }
-            (Event::Released, Leaving) => self.arrive(Exited),
+            (Event::Released, Leaving) => [vec![Effect::Reap], self.arrive(Exited)].concat(),
             (Event::Reaped, _) => self.reaped(),
-            (Event::Freed, Removing) => {
-                self.freed = true;
-                self.vanish_if_done()
-            }
+            (Event::Freed, Removing) => vec![Effect::Vanish],
             // Late or doubled news: a deadline that passes as the process ends, say.
             _ => Vec::new(),
         }
@@ -183,7 +186,9 @@ impl State {
     }
 
     fn stop(&mut self) -> Vec<Effect> {
-        self.start_waits = false;
+        if std::mem::take(&mut self.start_waits) {
+            return vec![Effect::RefuseStart];
+        }
         match self.phase {
             Phase::Starting => {
                 self.stop_waits = true;
@@ -219,12 +224,7 @@ impl State {
                 self.remove_waits = true;
                 Ok(vec![Effect::Signal(Signal::KILL)])
             }
-            Phase::Starting => {
-                self.remove_waits = true;
-                self.signal_waits = Some(Signal::KILL);
-                Ok(Vec::new())
-            }
-            Phase::Preparing | Phase::Leaving => {
+            Phase::Preparing | Phase::Starting | Phase::Leaving => {
                 self.remove_waits = true;
                 Ok(Vec::new())
             }
@@ -233,10 +233,15 @@ impl State {
 
     fn launched(&mut self) -> Vec<Effect> {
         self.phase = Phase::Running;
+        self.has_run = true;
         let mut effects: Vec<_> = self.signal_waits.take().map(Effect::Signal).into_iter().collect();
         if std::mem::take(&mut self.stop_waits) {
             self.phase = Phase::Stopping;
             effects.push(Effect::AskToStop);
+        }
+        // Whatever else was asked meanwhile: who wants it gone by force is not to wait for it.
+        if self.remove_waits {
+            effects.push(Effect::Signal(Signal::KILL));
         }
         effects
     }
@@ -265,17 +270,22 @@ impl State {
         self.reaping = false;
         match self.phase {
             Phase::Exited => self.start_if_due(),
-            _ => self.vanish_if_done(),
+            Phase::Removing => vec![Effect::Free],
+            _ => Vec::new(),
         }
-    }
-
-    fn vanish_if_done(&self) -> Vec<Effect> {
-        if self.freed && !self.reaping { vec![Effect::Vanish] } else { Vec::new() }
     }
 
     fn go(&mut self) -> Vec<Effect> {
         self.phase = Phase::Removing;
-        vec![Effect::Free]
+        let mut effects = vec![Effect::LetGo];
+        if std::mem::take(&mut self.start_waits) {
+            effects.push(Effect::RefuseStart);
+        }
+        // What is being reaped works on the same journal.
+        if !self.reaping {
+            effects.push(Effect::Free);
+        }
+        effects
     }
 }
 
@@ -298,7 +308,10 @@ mod tests {
                 .concat(),
         );
         assert_eq!(state.phase, Phase::Removing);
-        assert_eq!(effects, [Effect::Launch, Effect::Release, Effect::Free, Effect::Vanish]);
+        assert_eq!(
+            effects,
+            [Effect::Launch, Effect::Release, Effect::Reap, Effect::LetGo, Effect::Free, Effect::Vanish]
+        );
     }
 
     #[test]
@@ -321,7 +334,22 @@ mod tests {
         assert!(state.step(&Event::Remove { force: false }).is_err());
         assert_eq!(state.step(&Event::Remove { force: true }).unwrap(), [Effect::Signal(Signal::KILL)]);
         state.step(&Event::Ended).unwrap();
-        assert_eq!(state.step(&Event::Released).unwrap(), [Effect::Free]);
+        assert_eq!(state.step(&Event::Released).unwrap(), [Effect::Reap, Effect::LetGo]);
+        assert_eq!(state.step(&Event::Reaped).unwrap(), [Effect::Free]);
+    }
+
+    #[test]
+    fn a_stop_takes_back_a_start_that_waits() {
+        let (mut state, _) = after(&[&RUN[..], &[Event::Ended, Event::Released, Event::Start]].concat());
+        assert_eq!(state.step(&Event::Stop).unwrap(), [Effect::RefuseStart]);
+        assert_eq!(state.step(&Event::Reaped).unwrap(), []);
+    }
+
+    #[test]
+    fn no_signal_takes_the_place_of_a_removals_kill() {
+        let (mut state, _) = after(&[Event::Prepared, Event::Start, Event::Remove { force: true }]);
+        state.step(&Event::Kill(Signal::TERM)).unwrap();
+        assert_eq!(state.step(&Event::Launched).unwrap(), [Effect::Signal(Signal::TERM), Effect::Signal(Signal::KILL)]);
     }
 
     #[test]

@@ -23,7 +23,10 @@ struct World {
     releasing: bool,
     reaping: bool,
     freeing: bool,
+    let_go: bool,
     vanished: bool,
+    /// Starts that were accepted and not answered.
+    askers: u32,
 }
 
 impl World {
@@ -41,12 +44,20 @@ impl World {
                 Effect::Release => {
                     self.running = false;
                     self.releasing = true;
+                }
+                Effect::Reap => {
+                    assert!(!self.releasing && !self.reaping, "reaped once, when released");
                     self.reaping = true;
+                }
+                Effect::RefuseStart => self.askers = 0,
+                Effect::LetGo => {
+                    assert!(!self.let_go, "a name is let go once");
+                    self.let_go = true;
                 }
                 Effect::Free => {
                     assert!(
-                        !self.running && !self.launching && !self.releasing && !self.freeing,
-                        "freed once, when nothing runs"
+                        !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing,
+                        "freed once, when nothing runs or is under way"
                     );
                     self.freeing = true;
                 }
@@ -84,8 +95,8 @@ impl World {
         let event = due.get(usize::from(pick) % due.len().max(1)).cloned()?;
         match event {
             Event::Prepared | Event::PrepareFailed => self.preparing = false,
-            Event::Launched => (self.launching, self.running) = (false, true),
-            Event::LaunchFailed => self.launching = false,
+            Event::Launched => (self.launching, self.running, self.askers) = (false, true, 0),
+            Event::LaunchFailed => (self.launching, self.askers) = (false, 0),
             Event::Released => self.releasing = false,
             Event::Reaped => self.reaping = false,
             Event::Freed => self.freeing = false,
@@ -102,7 +113,11 @@ proptest! {
         let mut world = World { preparing: true, ..World::default() };
         for (event, pick) in asked {
             if world.vanished { break; }
-            world.take(&state.step(&event).unwrap_or_default());
+            let accepted = state.step(&event);
+            if event == Event::Start && accepted.is_ok() {
+                world.askers += 1;
+            }
+            world.take(&accepted.unwrap_or_default());
             if pick % 3 != 0 && let Some(answer) = world.answer(pick) {
                 world.take(&state.step(&answer).unwrap());
             }
@@ -116,5 +131,6 @@ proptest! {
             }
         }
         prop_assert!(world.vanished, "{state:?}");
+        prop_assert_eq!(world.askers, 0, "every start that was accepted is answered");
     }
 }

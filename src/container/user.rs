@@ -1,6 +1,7 @@
 //! Who a container's process is: `user=` resolved against the image's own `/etc/passwd` and `/etc/group`.
 
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use crate::refusal::Refusal;
@@ -36,10 +37,10 @@ fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {
     let (who, group_spec) = spec.split_once(':').map_or((spec, None), |(who, group)| (who, Some(group)));
     let who = if who.is_empty() { "0" } else { who };
     let entry = passwd.lines().filter_map(Entry::of).find(|e| e.name == who).or_else(|| {
-        let uid = number::<u32>(who)?;
+        let uid = id_number(who)?;
         passwd.lines().filter_map(Entry::of).find(|e| e.uid == uid)
     });
-    let mut user = match (&entry, number::<u32>(who)) {
+    let mut user = match (&entry, id_number(who)) {
         (Some(entry), _) => {
             User { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: Some(entry.home.to_owned()) }
         }
@@ -51,6 +52,11 @@ fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {
         None => user.groups = entry.map_or_else(Vec::new, |e| memberships(e.name, e.gid, group)),
     }
     Ok(user)
+}
+
+/// A user or group id as Docker has them: setresuid(2) takes the highest number for "as it is", which is root.
+fn id_number(text: &str) -> Option<u32> {
+    number(text).filter(|id| *id <= i32::MAX as u32)
 }
 
 struct Entry<'a> {
@@ -66,7 +72,7 @@ impl<'a> Entry<'a> {
         let mut fields = line.split(':');
         let (name, _, uid, gid, _, home) =
             (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        Some(Self { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
+        Some(Self { name, uid: id_number(uid)?, gid: id_number(gid)?, home })
     }
 }
 
@@ -74,13 +80,13 @@ impl<'a> Entry<'a> {
 fn group_line(line: &str) -> Option<(&str, u32, &str)> {
     let mut fields = line.split(':');
     let (name, _, gid) = (fields.next()?, fields.next()?, fields.next()?);
-    Some((name, gid.parse().ok()?, fields.next().unwrap_or("")))
+    Some((name, id_number(gid)?, fields.next().unwrap_or("")))
 }
 
 fn group_id(spec: &str, group: &str) -> Result<u32, Refusal> {
     let named = group.lines().filter_map(group_line).find(|(name, ..)| *name == spec).map(|(_, gid, _)| gid);
     named
-        .or_else(|| number(spec))
+        .or_else(|| id_number(spec))
         .ok_or_else(|| Refusal::bad_value(format_args!("group {spec:?} is not in the image's /etc/group")))
 }
 
@@ -101,18 +107,21 @@ fn read(rootfs: &Path, file: &str) -> Result<String, Refusal> {
     let failed = |e: Errno| Refusal::errno(format_args!("the image's /{file}"), e);
     let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())
         .map_err(failed)?;
-    // O_NONBLOCK: the image may have a fifo there.
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    let fd = match openat2(&root, file, how) {
-        Ok(fd) => fd,
+    // Not opened for reading before it is known to be a file: an image may have a device there, and opening one can be
+    // an act of its own.
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let found = match openat2(&root, file, how) {
+        Ok(fd) => std::fs::File::from(fd),
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(String::new()),
         Err(e) => return Err(failed(e)),
     };
+    let unreadable = |e: std::io::Error| Refusal::io(format_args!("the image's /{file}"), &e);
+    if !found.metadata().map_err(unreadable)?.is_file() {
+        return Err(Refusal::bad_value(format_args!("the image's /{file} is no file")));
+    }
     let mut bytes = Vec::new();
-    let opened = std::fs::File::from(fd);
-    opened.take(FILE_MAX).read_to_end(&mut bytes).map_err(|e| Refusal::io(format_args!("the image's /{file}"), &e))?;
+    let opened = std::fs::File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).map_err(unreadable)?;
+    opened.take(FILE_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -138,6 +147,12 @@ mod tests {
         assert_eq!(resolved("4242:77").unwrap(), User { uid: 4242, gid: 77, ..User::default() });
         // A name of digits is a name first.
         assert_eq!(resolved("7").unwrap().uid, 50);
-        assert!(resolved("ghost").is_err() && resolved("web:ghost").is_err() && resolved("-1").is_err());
+        assert!(
+            resolved("ghost").is_err()
+                && resolved("4294967295").is_err()
+                && resolved("0:4294967295").is_err()
+                && resolved("web:ghost").is_err()
+                && resolved("-1").is_err()
+        );
     }
 }

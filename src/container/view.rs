@@ -15,8 +15,8 @@ pub struct View {
     pub name: Name,
     /// Its id.
     pub id: ContainerId,
-    /// What it was made from: an image's full name, or a directory.
-    pub source: Arc<str>,
+    /// The full name of the image that it was made from; empty for a directory.
+    pub image: Arc<str>,
     /// Where it is in its life.
     pub phase: Phase,
     /// Its first process in the daemon's pid namespace, while it runs.

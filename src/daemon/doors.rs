@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
 use futures::FutureExt;
+use nix::sys::stat::{Mode, umask};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
@@ -107,7 +108,11 @@ impl Open {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
+        // Nobody comes in before the mode is settled.
+        let before = umask(Mode::from_bits_truncate(0o177));
+        let bound = UnixListener::bind(&path);
+        umask(before);
+        let listener = bound.map_err(failed)?;
         permit(&path, door.terms.trusted).map_err(failed)?;
         let acceptor = actix_rt::spawn(accept(listener, door, engine.clone(), closing.clone()));
         self.acceptors.borrow_mut().push(acceptor);

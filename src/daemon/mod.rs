@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Actor;
+use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -96,6 +97,8 @@ fn prepare_process() -> Result<(), Refusal> {
     // A container whose conmon was killed becomes our child, so that its exit status is not lost.
     nix::sys::prctl::set_child_subreaper(true).map_err(|e| Refusal::errno("becoming the subreaper", e))?;
     raise_descriptor_limit();
+    // Whoever started us may have had another; files in containers' directories have the modes that are asked for.
+    umask(Mode::from_bits_truncate(0o022));
     Ok(())
 }
 

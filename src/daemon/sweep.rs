@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures::StreamExt;
+
 use super::Dirs;
 use crate::config::Config;
 use crate::journal::{Journal, Step};
@@ -10,6 +12,8 @@ use crate::network;
 use crate::refusal::Refusal;
 use crate::undo::{self, Ground};
 
+/// How many containers are swept at once.
+const AT_ONCE: usize = 8;
 /// Drawn anew at each boot (random(4)).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -28,14 +32,17 @@ pub fn discard_other_boots(dirs: &Dirs) -> Result<(), Refusal> {
 
 /// Undoes what containers of a dead run left, and says so. Goes on past errors.
 pub async fn containers(dirs: &Dirs, ground: &Ground, config: &Config) {
-    for journal in entries(&dirs.journals()) {
-        let steps = Journal::read(&journal).unwrap_or_default();
-        log::info!("sweeping container {} of a dead run: {} steps to undo", name_of(&journal), steps.len());
-        if undo::all(steps.into_iter().rev().collect(), ground).await.is_ok() {
-            let _ = fs::remove_file(&journal);
-        }
-    }
+    let journals = futures::stream::iter(entries(&dirs.journals()));
+    journals.for_each_concurrent(AT_ONCE, |journal| one(journal, ground)).await;
     strays(dirs, ground, config).await;
+}
+
+async fn one(journal: PathBuf, ground: &Ground) {
+    let steps = Journal::read(&journal).unwrap_or_default();
+    log::info!("sweeping container {} of a dead run: {} steps to undo", name_of(&journal), steps.len());
+    if undo::all(steps.into_iter().rev().collect(), ground).await.is_empty() {
+        let _ = fs::remove_file(&journal);
+    }
 }
 
 /// What no journal tells of: the run directory may have been lost with a reboot, and the root was not.

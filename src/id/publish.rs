@@ -79,7 +79,9 @@ impl FromStr for Publish {
         };
         let ip = match parts.next() {
             None => Ipv4Addr::UNSPECIFIED,
-            Some(ip) => ip.parse().map_err(|_| wrong("no IPv4 address"))?,
+            Some(ip) => {
+                ip.parse::<Ipv4Addr>().ok().filter(is_local).ok_or_else(|| wrong("no IPv4 address of a host"))?
+            }
         };
         let count = container.1;
         if host.is_some_and(|(_, many)| many != count) {
@@ -93,6 +95,11 @@ impl FromStr for Publish {
             proto,
         })
     }
+}
+
+/// Neither a group's address nor everyone's.
+fn is_local(ip: &Ipv4Addr) -> bool {
+    !ip.is_multicast() && !ip.is_broadcast()
 }
 
 /// The first port of `PORT` or `PORT-PORT`, and how many they are.

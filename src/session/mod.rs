@@ -20,17 +20,21 @@ use tokio::time::{Instant, sleep_until};
 
 use self::hangup::Hangup;
 use self::peer::Peer;
-use self::requests::{Requests, Taken};
+use self::requests::{Item, Requests, Taken};
 use crate::engine::Engine;
 use crate::outbox::{Outbox, Postage};
 use crate::refusal::Refusal;
-use crate::wire::line::{Frame, Framer, LINE_MAX};
+use crate::wire::line::{Frame, Framer};
 use crate::wire::reply::Line;
 
 /// How many untagged requests wait for their turn before reading stops.
 const QUEUE_MAX: usize = 64;
+/// How many bytes these may have.
+const QUEUED_MAX: usize = 128 << 10;
+/// How many lines are taken before others have their turn.
+const TURN: usize = 64;
 /// How often a half-closed client is told that its work goes on: socat gives up after half a second of silence.
-const HEARTBEAT: Duration = Duration::from_millis(200);
+const HEARTBEAT: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const READ_SIZE: usize = 16 << 10;
 
@@ -39,8 +43,10 @@ struct Session {
     stream: UnixStream,
     outbox: Rc<Outbox>,
     framer: Framer,
-    /// Frames behind the untagged request that runs.
-    queue: VecDeque<Frame>,
+    /// Lines behind the untagged request that runs, each with its size.
+    queue: VecDeque<(usize, Item)>,
+    /// How many bytes they have together.
+    queued: usize,
     requests: Requests,
     /// The client will send no more.
     half_closed: bool,
@@ -84,6 +90,7 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
         outbox,
         framer: Framer::default(),
         queue: VecDeque::new(),
+        queued: 0,
         requests,
         half_closed: false,
         quitting: false,
@@ -99,23 +106,29 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
 impl Session {
     async fn run(mut self) -> io::Result<()> {
         loop {
-            let held_up = self.take_frames();
+            let more = self.take_frames();
             if !self.outbox.is_empty() {
                 self.write()?;
             }
-            if held_up && !self.outbox.is_full() {
+            if more && !self.outbox.is_full() {
+                // Whoever has more to say lets others have their turn first.
+                tokio::task::yield_now().await;
                 continue;
             }
             if self.is_over() {
                 return Ok(());
             }
             match self.wait().await? {
-                Wake::Readable => self.read()?,
+                Wake::Readable => {
+                    self.read()?;
+                    // The runtime itself never interrupts a client that keeps its socket full.
+                    tokio::task::yield_now().await;
+                }
                 Wake::Writable => self.write()?,
                 Wake::Done(done) => self.requests.conclude(done),
                 Wake::HungUp => return Ok(()),
                 Wake::Heartbeat => self.beat(),
-                Wake::Closing => {}
+                Wake::Closing => self.requests.leave(),
             }
         }
     }
@@ -127,48 +140,51 @@ impl Session {
         (self.quitting || ((self.half_closed || leaving) && idle)) && self.outbox.is_empty()
     }
 
-    /// Takes the lines that are there. True where it stopped for want of room for their replies.
+    /// Takes some of the lines that are there. True where there may be more: it stopped for want of room for their
+    /// replies, or to give others their turn.
     fn take_frames(&mut self) -> bool {
-        while !self.quitting {
+        for _ in 0..TURN {
+            if self.quitting {
+                return false;
+            }
             if self.outbox.is_full() {
                 return true;
             }
             if !self.requests.has_untagged()
-                && let Some(frame) = self.queue.pop_front()
+                && let Some((size, item)) = self.queue.pop_front()
             {
-                self.take(frame);
-            } else if self.queue.len() < QUEUE_MAX
+                self.queued -= size;
+                self.take(item);
+            } else if self.has_queue_room()
                 && let Some(frame) = self.framer.next_frame()
             {
                 self.place(frame);
             } else {
                 self.take_torn_line();
-                break;
+                return false;
             }
         }
-        false
+        true
     }
 
-    /// A tagged line has its turn at once, another behind those before it.
+    fn has_queue_room(&self) -> bool {
+        self.queue.len() < QUEUE_MAX && self.queued < QUEUED_MAX
+    }
+
+    /// A tagged request has its turn at once, any other line behind those before it.
     fn place(&mut self, frame: Frame) {
-        let at_once = self.queue.is_empty() && !self.requests.has_untagged();
-        if at_once || matches!(&frame, Frame::Line(line) if requests::is_tagged(line)) {
-            self.take(frame);
+        let size = frame.len();
+        let Some(item) = self.requests.read(frame) else { return };
+        if item.is_tagged() || (self.queue.is_empty() && !self.requests.has_untagged()) {
+            self.take(item);
         } else {
-            self.queue.push_back(frame);
+            self.queued += size;
+            self.queue.push_back((size, item));
         }
     }
 
-    fn take(&mut self, frame: Frame) {
-        let taken = match frame {
-            Frame::Line(line) => self.requests.take(&line),
-            Frame::TooLong => {
-                self.outbox
-                    .push(None, &Line::err(&Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
-                Taken::Going
-            }
-        };
-        self.quitting |= matches!(taken, Taken::Quit);
+    fn take(&mut self, item: Item) {
+        self.quitting |= matches!(self.requests.take(item), Taken::Quit);
     }
 
     /// A last line without its LF may be half of what was meant, so that it is not carried out.
@@ -187,7 +203,7 @@ impl Session {
         if busy && self.hangup.is_none() {
             self.hangup = Some(Hangup::of(&self.stream)?);
         }
-        let reading = !self.half_closed && !self.quitting && self.queue.len() < QUEUE_MAX && !self.outbox.is_full();
+        let reading = !self.half_closed && !self.quitting && self.has_queue_room() && !self.outbox.is_full();
         let beating = self.half_closed && busy;
         let (stream, outbox) = (&self.stream, &self.outbox);
         let hung_up = async {
@@ -231,16 +247,13 @@ impl Session {
     fn write(&mut self) -> io::Result<()> {
         match self.outbox.drain(|bytes| self.stream.try_write(bytes)) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => {
-                self.heartbeat = Instant::now() + HEARTBEAT;
-                other
-            }
+            other => other,
         }
     }
 
-    /// Only where nothing else is on its way: a sign of life, not a line more for a slow reader.
+    /// Due whatever else is written, as that may be of other requests; but not one more for a reader who has enough.
     fn beat(&mut self) {
-        if self.outbox.is_empty() {
+        if !self.outbox.is_full() {
             self.outbox.push(self.requests.tag_to_beat().as_deref(), &Line::progress(&[], &[]));
         }
         self.heartbeat = Instant::now() + HEARTBEAT;

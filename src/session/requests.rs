@@ -18,10 +18,12 @@ use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::verbs::{self, Access, Action, Call, Reply};
 use crate::wire::args::Args;
+use crate::wire::line::{Frame, LINE_MAX};
 use crate::wire::reply::Line;
 use crate::wire::words::{self, Word};
 
-type Tag = Rc<str>;
+/// A tag without its `@`.
+pub type Tag = Rc<str>;
 
 /// A request that came to its end.
 pub struct Done {
@@ -41,6 +43,17 @@ pub enum Taken {
 struct Running {
     abort: AbortHandle,
     changing: Rc<Cell<bool>>,
+    cancelled: Rc<Cell<bool>>,
+}
+
+impl Running {
+    /// Ends what looks or waits; a change begun is finished first.
+    fn end(&self) {
+        self.cancelled.set(true);
+        if !self.changing.get() {
+            self.abort.abort();
+        }
+    }
 }
 
 /// The requests of one connection that are under way.
@@ -51,13 +64,30 @@ pub struct Requests {
     trusted: bool,
     running_max: usize,
     running: FuturesUnordered<LocalBoxFuture<'static, Done>>,
-    untagged: bool,
-    tagged: HashMap<Tag, Running>,
+    /// How each is ended; the untagged one is under `None`.
+    handles: HashMap<Option<Tag>, Running>,
+    /// The daemon is about to end.
+    leaving: Rc<Cell<bool>>,
 }
 
-/// Whether a line is a tagged request, which need not wait for those before it.
-pub fn is_tagged(line: &[u8]) -> bool {
-    line.iter().find(|byte| !matches!(byte, b' ' | b'\t')) == Some(&b'@')
+/// A line as it waits for its turn.
+pub enum Item {
+    /// A request.
+    Request {
+        /// Its tag.
+        tag: Option<Tag>,
+        /// What is asked.
+        words: Vec<Word>,
+    },
+    /// None: why.
+    Refused(Refusal),
+}
+
+impl Item {
+    /// Whether it need not wait for those before it.
+    pub fn is_tagged(&self) -> bool {
+        matches!(self, Self::Request { tag: Some(_), .. })
+    }
 }
 
 impl Requests {
@@ -70,8 +100,8 @@ impl Requests {
             trusted: terms.trusted,
             running_max: terms.running_max,
             running: FuturesUnordered::new(),
-            untagged: false,
-            tagged: HashMap::new(),
+            handles: HashMap::new(),
+            leaving: Rc::default(),
         }
     }
 
@@ -82,7 +112,7 @@ impl Requests {
 
     /// Whether an untagged one is under way.
     pub fn has_untagged(&self) -> bool {
-        self.untagged
+        self.handles.contains_key(&None)
     }
 
     /// Waits for one to end.
@@ -92,15 +122,12 @@ impl Requests {
 
     /// The tag that a sign of life goes under: none where an untagged request runs, else that of any.
     pub fn tag_to_beat(&self) -> Option<Tag> {
-        if self.untagged { None } else { self.tagged.keys().next().cloned() }
+        if self.has_untagged() { None } else { self.handles.keys().next().cloned().flatten() }
     }
 
     /// Writes the end of a request.
     pub fn conclude(&mut self, Done { tag, result }: Done) {
-        match &tag {
-            Some(tag) => drop(self.tagged.remove(tag)),
-            None => self.untagged = false,
-        }
+        self.handles.remove(&tag);
         self.answer(tag.as_deref(), result);
     }
 
@@ -109,18 +136,31 @@ impl Requests {
         self.outbox.push(tag, &line);
     }
 
-    /// Takes a line: begins what it asks, or answers why not.
-    pub fn take(&mut self, line: &[u8]) -> Taken {
-        let words = match words::split(line) {
-            Ok(words) if words.is_empty() => return Taken::Going,
-            Ok(words) => words,
-            Err(refusal) => return self.refuse(None, refusal),
+    /// Reads a line; one that asks nothing gives nothing.
+    pub fn read(&self, frame: Frame) -> Option<Item> {
+        let line = match frame {
+            Frame::Line(line) => line,
+            Frame::TooLong => {
+                return Some(Item::Refused(Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
+            }
         };
-        let (tag, words) = match self.split_tag(words) {
-            Ok(split) => split,
-            Err(refusal) => return self.refuse(None, refusal),
+        match words::split(&line) {
+            Ok(words) if words.is_empty() => None,
+            Ok(words) => Some(self.split_tag(words).unwrap_or_else(Item::Refused)),
+            Err(refusal) => Some(Item::Refused(refusal)),
+        }
+    }
+
+    /// Takes a line in its turn: begins what it asks, or answers why not.
+    pub fn take(&mut self, item: Item) -> Taken {
+        let (tag, words) = match item {
+            Item::Request { tag, words } => (tag, words),
+            Item::Refused(refusal) => return self.refuse(None, refusal),
         };
-        let called = verbs::lookup(words).and_then(|(verb, args)| self.admit(verb, &tag).map(|()| (verb, args)));
+        let called = verbs::find(words).and_then(|(verb, words)| {
+            self.admit(verb, &tag)?;
+            Ok((verb, Args::parse(&verb.form, words)?))
+        });
         match called {
             Ok((verb, args)) => self.act(verb.action, args, tag),
             Err(refusal) => self.refuse(tag.as_deref(), refusal),
@@ -133,21 +173,21 @@ impl Requests {
     }
 
     /// Parts the tag from the request. One that cannot be a tag, or is in use, is answered untagged.
-    fn split_tag(&self, mut words: Vec<Word>) -> Result<(Option<Tag>, Vec<Word>), Refusal> {
-        let Some(text) = words[0].strip_prefix(b"@") else { return Ok((None, words)) };
+    fn split_tag(&self, mut words: Vec<Word>) -> Result<Item, Refusal> {
+        let Some(text) = words[0].strip_prefix(b"@") else { return Ok(Item::Request { tag: None, words }) };
         let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if !(1..=16).contains(&text.len()) || !text.iter().all(fits) {
             return Err(Refusal::bad_request("a tag is @ and 1 to 16 of A-Z a-z 0-9 _ -"));
         }
         let tag: Tag = String::from_utf8_lossy(text).into();
-        if self.tagged.contains_key(&tag) {
+        if self.handles.contains_key(&Some(tag.clone())) {
             return Err(Refusal::bad_request(format_args!("the tag @{tag} is in use")));
         }
         words.remove(0);
         if words.is_empty() {
             return Err(Refusal::bad_request(format_args!("nothing is asked behind @{tag}")));
         }
-        Ok((Some(tag), words))
+        Ok(Item::Request { tag: Some(tag), words })
     }
 
     /// Whether this client may use that verb now. What changes something is told in the log, with who asked.
@@ -155,7 +195,9 @@ impl Requests {
         if !self.trusted && verb.access != Access::Open {
             return Err(Refusal::denied(format_args!("{} is not for the read-only socket", verb.form.name)));
         }
-        if tag.is_some() && self.running.len() >= self.running_max {
+        // What ends requests must not be held up by them.
+        let ends = matches!(verb.action, Action::Cancel | Action::Quit);
+        if tag.is_some() && !ends && self.running.len() >= self.running_max {
             return Err(Refusal::busy(format_args!("{} requests of this connection are running", self.running_max)));
         }
         if verb.access == Access::Change {
@@ -183,23 +225,28 @@ impl Requests {
         let name = args.required()?;
         let name = name.strip_prefix('@').unwrap_or(&name);
         let running = self
-            .tagged
-            .get(name)
+            .handles
+            .get(&Some(name.into()))
             .ok_or_else(|| Refusal::not_found(format_args!("no request runs with the tag @{name}")))?;
-        if !running.changing.get() {
-            running.abort.abort();
-        }
+        running.end();
         Ok(Line::done())
     }
 
+    /// Ends what only looks or waits, as the daemon is about to end.
+    pub fn leave(&self) {
+        self.leaving.set(true);
+        self.handles.values().for_each(Running::end);
+    }
+
     fn run(&mut self, run: fn(Args, Call) -> Result<Reply, Refusal>, args: Args, tag: Option<Tag>) {
-        let changing = Rc::new(Cell::new(false));
+        let (changing, cancelled) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
         let call = Call {
             engine: self.engine.clone(),
             outbox: self.outbox.clone(),
             tag: tag.clone(),
             trusted: self.trusted,
             changing: changing.clone(),
+            cancelled: cancelled.clone(),
         };
         let reply = match run(args, call) {
             Ok(reply) => reply,
@@ -209,15 +256,13 @@ impl Requests {
         let mut request: LocalBoxFuture<'static, Done> = Box::pin(Request {
             tag: tag.clone(),
             reply: Abortable::new(AssertUnwindSafe(reply).catch_unwind(), registration),
+            leaving: self.leaving.clone(),
         });
         // Most requests have their answer at once, and need no place among those that wait.
         if let Some(Done { tag, result }) = (&mut request).now_or_never() {
             return self.answer(tag.as_deref(), result);
         }
-        match tag {
-            Some(tag) => drop(self.tagged.insert(tag, Running { abort, changing })),
-            None => self.untagged = true,
-        }
+        self.handles.insert(tag, Running { abort, changing, cancelled });
         self.running.push(request);
     }
 }
@@ -226,6 +271,7 @@ impl Requests {
 struct Request<F> {
     tag: Option<Tag>,
     reply: Abortable<F>,
+    leaving: Rc<Cell<bool>>,
 }
 
 impl<F: Future<Output = std::thread::Result<Result<Line, Refusal>>> + Unpin> Future for Request<F> {
@@ -236,7 +282,8 @@ impl<F: Future<Output = std::thread::Result<Result<Line, Refusal>>> + Unpin> Fut
         let result = match ended {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Refusal::internal("a defect ended this request; the daemon goes on")),
-            Err(Aborted) => Err(Refusal::cancelled("cancelled")),
+            Err(Aborted) if self.leaving.get() => Err(Refusal::shutting_down("the daemon is on its way out")),
+            Err(Aborted) => Err(Refusal::cancelled("taken back by cancel")),
         };
         Poll::Ready(Done { tag: self.tag.take(), result })
     }

@@ -211,7 +211,7 @@ impl Supervisor {
         let (path, ground, id) = (self.grounds.journals.join(id.as_str()), self.ground.clone(), id.clone());
         let work = async move {
             let steps = Journal::read(&path).unwrap_or_default().into_iter().rev().collect();
-            if undo::all(steps, &ground).await.is_ok() {
+            if undo::all(steps, &ground).await.is_empty() {
                 let _ = std::fs::remove_file(&path);
             }
         };

@@ -151,6 +151,12 @@ impl Monitor {
     pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         self.child.wait().await
     }
+
+    /// Ends conmon itself, where it hangs. Its container's process, if there is one yet, becomes our child.
+    pub async fn kill(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.start_kill()?;
+        self.child.wait().await
+    }
 }
 
 #[cfg(test)]

@@ -21,12 +21,19 @@ pub struct Call {
     pub trusted: bool,
     /// A change is under way that must not be cut short.
     pub changing: Rc<Cell<bool>>,
+    /// The asker took the request back while a change was under way.
+    pub cancelled: Rc<Cell<bool>>,
 }
 
 impl Call {
     /// Sends a data line, at the asker's pace.
     pub async fn line(&self, line: &Line) {
         self.outbox.send(self.tag.as_deref(), line).await;
+    }
+
+    /// Whether the asker took the request back while a change was under way: what would follow it is not wanted.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.get()
     }
 
     /// Does a change: once begun it is finished, whether or not the asker stays to hear of it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::plan::{Source, Wishes};
+use crate::engine::Engine;
 use crate::id::{ImageRef, Name, Signal};
 use crate::images::{PullOptions, PullPolicy};
 use crate::supervisor::{Child, Create};
@@ -78,7 +79,9 @@ pub const VERB: Verb = Verb {
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         Ok(Box::pin(async move {
-            let child = request.make(&call).await?;
+            let ready = request.obtain(&call).await?;
+            let engine = call.engine.clone();
+            let child = call.finish(async move { ready.make(&engine).await }).await?;
             let view = child.view.borrow().clone();
             Ok(Line::ok(&OK, &[&view.name, &view.id]))
         }))
@@ -110,9 +113,8 @@ impl Request {
         Ok(Self { name, origin, wishes: wishes(args)? })
     }
 
-    /// Makes the container, pulling its image first where that is needed. Until the making begins, whoever leaves gives
-    /// it up.
-    pub async fn make(self, call: &Call) -> Result<Child, Refusal> {
+    /// Finds what it is made from, pulling an image where that is needed. Whoever leaves meanwhile gives it up.
+    pub async fn obtain(self, call: &Call) -> Result<Create, Refusal> {
         let Self { name, origin, wishes } = self;
         let source = match origin {
             Origin::Image { reference, policy, options } => {
@@ -120,14 +122,14 @@ impl Request {
             }
             Origin::Directory(dir) => Source::Directory(existing(dir).await?),
         };
-        let supervisor = call.engine.supervisor.clone();
-        let made = async move {
-            supervisor
-                .send(Create { name, source, wishes })
-                .await
-                .map_err(|e| Refusal::unanswered("the supervisor", &e))?
-        };
-        call.finish(made).await
+        Ok(Create { name, source, wishes })
+    }
+}
+
+impl Create {
+    /// Has the supervisor make it.
+    pub async fn make(self, engine: &Engine) -> Result<Child, Refusal> {
+        engine.supervisor.send(self).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?
     }
 }
 
@@ -180,7 +182,7 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         publish: args.values("publish", str::parse)?,
         memory: args.value("memory", memory)?,
         milli_cpus: args.value("cpus", milli_cpus)?,
-        pids: args.number("pids")?,
+        pids: args.value("pids", pids)?,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
         remove_at_end: args.flag("rm")?,
@@ -196,10 +198,12 @@ fn utf8(what: &str, bytes: Vec<u8>) -> Result<String, Refusal> {
 
 /// Words written as on a request line: `entrypoint="sh -c"`.
 pub fn command_words(text: &str) -> Result<Vec<String>, Refusal> {
-    words::split(text.as_bytes())?.into_iter().map(|word| utf8("a word", word)).collect()
+    let split = words::split(text.as_bytes()).map_err(|refusal| Refusal::bad_value(refusal.message()))?;
+    split.into_iter().map(|word| utf8("a word", word)).collect()
 }
 
-fn variable(bytes: Vec<u8>) -> Result<String, Refusal> {
+/// `NAME=VALUE` of an environment.
+pub fn variable(bytes: Vec<u8>) -> Result<String, Refusal> {
     let text = utf8("env=", bytes)?;
     match text.find('=') {
         Some(at) if at > 0 => Ok(text),
@@ -231,6 +235,14 @@ fn memory(text: &str) -> Result<u64, Refusal> {
         return Err(Refusal::bad_value(format_args!("{text}: a memory limit is at least 6m")));
     }
     Ok(bytes)
+}
+
+/// The most processes that the kernel counts (`PID_MAX_LIMIT`).
+const PIDS_MAX: u32 = 4 << 20;
+
+fn pids(text: &str) -> Result<u32, Refusal> {
+    let count = crate::wire::units::number(text).filter(|n| *n <= PIDS_MAX);
+    count.ok_or_else(|| Refusal::bad_value(format_args!("{text:?} is not a number from 0 to {PIDS_MAX}")))
 }
 
 /// CPUs with up to three decimals, in thousandths.

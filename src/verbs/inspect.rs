@@ -34,7 +34,8 @@ fn document(plan: &Plan, view: &View) -> Value {
     json!({
         "name": view.name.as_str(),
         "id": view.id.as_str(),
-        "image": &*view.source,
+        "image": &*view.image,
+        "lower-dir": plan.lower_dir,
         "state": view.phase.as_str(),
         "pid": view.pid,
         "exit": view.exit,

@@ -36,11 +36,11 @@ async fn run(name: String, follow: bool, tail: Option<u64>, options: LogOptions,
     if let Some(count) = tail {
         reader.seek_tail(count).await.map_err(|e| Refusal::io("the container's log", &e))?;
     }
-    let mut stream = Stream { reader, options, view: child.view };
+    let stream = Stream::new(reader, options, child.view);
     if follow {
         stream.follow(&call).await?;
     } else {
-        stream.drain(&call).await?;
+        stream.show(&call).await?;
     }
     Ok(Line::done())
 }

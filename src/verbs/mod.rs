@@ -157,16 +157,22 @@ const QUIT: Verb = Verb {
     action: Action::Quit,
 };
 
-/// Finds the verb that `words` begin with, and reads the rest by its form.
-pub fn lookup(words: Vec<Word>) -> Result<(&'static Verb, Args), Refusal> {
+/// Finds the verb that `words` begin with; what is left of them are its arguments.
+pub fn find(words: Vec<Word>) -> Result<(&'static Verb, Vec<Word>), Refusal> {
     let mut words = words.into_iter();
     let mut name = words.next().map(|word| String::from_utf8_lossy(&word).into_owned()).unwrap_or_default();
     if GROUPS.contains(&name.as_str()) {
         let second = words.next().ok_or_else(|| unknown(&name))?;
         name = format!("{name} {}", String::from_utf8_lossy(&second));
     }
-    let Some(verb) = VERBS.iter().find(|verb| verb.form.name == name) else { return Err(unknown(&name)) };
-    Ok((verb, Args::parse(&verb.form, words.collect())?))
+    let Some(verb) = VERBS.iter().find(|verb| verb.form.name == name) else {
+        // A group's name misspelt: the verb of two words that was meant.
+        let second = words.next().map(|word| format!("{name} {}", String::from_utf8_lossy(&word)));
+        let known =
+            |name: &String| nearest(name, VERBS.iter().map(|verb| verb.form.name)).is_some_and(|k| k.contains(' '));
+        return Err(second.filter(known).map_or_else(|| unknown(&name), |both| unknown(&both)));
+    };
+    Ok((verb, words.collect()))
 }
 
 fn unknown(name: &str) -> Refusal {
@@ -187,13 +193,13 @@ mod tests {
     use crate::wire::words::split;
 
     fn refused(line: &str) -> Refusal {
-        lookup(split(line.as_bytes()).unwrap()).map(|(verb, _)| verb.form.name).unwrap_err()
+        find(split(line.as_bytes()).unwrap()).and_then(|(verb, words)| Args::parse(&verb.form, words)).unwrap_err()
     }
 
     #[test]
     fn verbs_are_found_by_one_or_two_words() {
         for line in ["ping", "image ls", "stop web timeout=3"] {
-            assert!(lookup(split(line.as_bytes()).unwrap()).is_ok(), "{line}");
+            assert!(find(split(line.as_bytes()).unwrap()).is_ok(), "{line}");
         }
         for (line, code) in [
             ("pong", Code::UnknownVerb),

@@ -81,7 +81,7 @@ fn row(view: &View) -> Line {
         &[
             &view.name,
             &view.id,
-            &view.source,
+            &view.image,
             &view.phase.as_str(),
             &or_empty(view.pid.map(|pid| pid.to_string())),
             &or_empty(view.ip.map(|ip| ip.to_string())),

@@ -1,11 +1,15 @@
 //! `run`: a container made and started in one go; with `attach=yes` its output is streamed until it ends.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use super::create::{self, Request};
 use super::start::{start, told};
 use super::stream::{LogOptions, Stream, TEXT, TIMESTAMPS};
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
-use crate::container::Remove;
 use crate::container::follow::Reader;
+use crate::container::{Remove, View};
 use crate::supervisor::Child;
 
 const OK: [&str; 3] = ["name", "id", "exit"];
@@ -47,37 +51,60 @@ pub const VERB: Verb = Verb {
             return Err(Refusal::bad_option("text= and timestamps= go with attach=yes"));
         }
         Ok(Box::pin(async move {
-            let child = request.make(&call).await?;
-            if attach { attached(child, options, call).await } else { detached(child, call).await }
+            if attach { attached(request, options, call).await } else { detached(request, call).await }
         }))
     }),
 };
 
-async fn detached(child: Child, call: Call) -> Result<Line, Refusal> {
-    let view = call.finish(start_or_remove(child)).await?;
+async fn detached(request: Request, call: Call) -> Result<Line, Refusal> {
+    let ready = request.obtain(&call).await?;
+    let engine = call.engine.clone();
+    // One change from the making to the start: whoever leaves in between leaves nothing half done.
+    let view = call.finish(async move { start_or_remove(ready.make(&engine).await?).await }).await?;
     Ok(told(&view))
 }
 
-async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line, Refusal> {
-    // Opened before it runs: with rm=yes it may be gone before we look again.
-    let reader = Reader::open(&child.places.log())?;
-    let (mut view, started) = (child.view.clone(), child.clone());
-    let began = call.finish(start_or_remove(started)).await?;
+async fn attached(request: Request, options: LogOptions, call: Call) -> Result<Line, Refusal> {
+    let ready = request.obtain(&call).await?;
+    let engine = call.engine.clone();
+    let begun = call.finish(async move { begin(ready.make(&engine).await?).await });
+    let (reader, mut view) = begun.await?;
+    let began = view.borrow().clone();
     call.line(&Line::progress(&STARTED, &[&"started", &began.name, &began.id])).await;
-    Stream { reader, options, view: view.clone() }.follow(&call).await?;
+    if call.is_cancelled() {
+        return Err(Refusal::cancelled("no longer attached; the container runs on"));
+    }
+    Stream::new(reader, options, view.clone()).follow(&call).await?;
     let ended =
         view.wait_for(|v| v.has_ended()).await.map_err(|_| Refusal::internal("the container's actor is gone"))?.clone();
     Ok(Line::ok(&OK, &[&ended.name, &ended.id, &ended.exit.unwrap_or_default()]))
 }
 
+/// Starts a container whose output is wanted from its first byte.
+async fn begin(child: Child) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
+    // Opened before it runs: with rm=yes it may be gone before we look again.
+    let reader = Reader::open(&child.places.log());
+    if reader.is_err() {
+        remove(&child).await;
+    }
+    let (reader, view) = (reader?, child.view.clone());
+    start_or_remove(child).await?;
+    Ok((reader, view))
+}
+
 /// A run that fails leaves nothing behind.
-async fn start_or_remove(child: Child) -> Result<std::sync::Arc<crate::container::View>, Refusal> {
-    let mut view = child.view.clone();
-    let addr = child.addr.clone();
-    let started = start(child).await;
-    if started.is_err() && addr.send(Remove { force: true }).await.is_ok() {
-        // An error means that it is gone, which is what is waited for.
-        let _ = view.wait_for(|v| v.is_gone()).await;
+async fn start_or_remove(child: Child) -> Result<Arc<View>, Refusal> {
+    let started = start(child.clone()).await;
+    if started.is_err() {
+        remove(&child).await;
     }
     started
+}
+
+/// Removes it, and waits until its name is free.
+async fn remove(child: &Child) {
+    if child.addr.send(Remove { force: true }).await.is_ok() {
+        // An error means that it is gone, which is what is waited for.
+        let _ = child.view.clone().wait_for(|v| v.is_gone()).await;
+    }
 }

@@ -50,29 +50,97 @@ impl LogOptions {
         Ok(self)
     }
 
-    fn line(&self, record: &Record<'_>) -> Option<Line> {
-        if self.since.as_ref().is_some_and(|since| !record.is_since(since)) {
-            return None;
-        }
+    fn shows(&self, record: &Record<'_>) -> bool {
+        self.since.as_ref().is_none_or(|since| record.is_since(since))
+    }
+
+    fn line(&self, record: &Record<'_>, text: &[u8]) -> Line {
         let time = self.timestamps.then(|| record.time());
         let head = LogHead { stream: record.stream, partial: record.partial, time: time.as_deref() };
-        Some(Line::log(&head, record.text, self.quoted))
+        Line::log(&head, text, self.quoted)
     }
+}
+
+/// The beginning of a character whose rest stands in the next piece of the same line.
+#[derive(Default)]
+struct Torn(Vec<u8>);
+
+impl Torn {
+    /// The text of a piece with its characters whole: one that the last piece began is put before it, one that it only
+    /// begins itself is kept back.
+    fn mend(&mut self, record: &Record<'_>) -> Vec<u8> {
+        let mut text = std::mem::take(&mut self.0);
+        text.extend_from_slice(record.text);
+        if record.partial {
+            self.0 = text.split_off(whole_characters(&text));
+        }
+        text
+    }
+}
+
+/// Up to where `text` holds whole characters: all of it, or less by the one to three bytes of one that is begun.
+fn whole_characters(text: &[u8]) -> usize {
+    for back in 1..=text.len().min(3) {
+        let at = text.len() - back;
+        let length = match text[at] {
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf7 => 4,
+            0x80..=0xbf => continue,
+            _ => return text.len(),
+        };
+        return if length > back { at } else { text.len() };
+    }
+    text.len()
 }
 
 /// A log on its way to a client.
 pub struct Stream {
-    /// Where it is read.
-    pub reader: Reader,
-    /// How it is shown.
-    pub options: LogOptions,
+    reader: Reader,
+    options: LogOptions,
     /// Whose it is.
-    pub view: watch::Receiver<Arc<View>>,
+    view: watch::Receiver<Arc<View>>,
+    /// Of standard output and of standard error.
+    torn: [Torn; 2],
 }
 
 impl Stream {
-    /// Sends what is there.
-    pub async fn drain(&mut self, call: &Call) -> Result<(), Refusal> {
+    /// What `reader` reads, shown as `options` say, of the container of `view`.
+    pub fn new(reader: Reader, options: LogOptions, view: watch::Receiver<Arc<View>>) -> Self {
+        Self { reader, options, view, torn: Default::default() }
+    }
+
+    /// One record as a line, where it is to be shown.
+    fn line(&mut self, record: &Record<'_>) -> Option<Line> {
+        if !self.options.shows(record) {
+            return None;
+        }
+        if self.options.quoted {
+            return Some(self.options.line(record, record.text));
+        }
+        let torn = &mut self.torn[usize::from(record.stream == "stderr")];
+        let text = torn.mend(record);
+        Some(self.options.line(record, &text))
+    }
+
+    /// What was begun and will not be ended.
+    async fn flush(&mut self, call: &Call) {
+        for (stream, torn) in ["stdout", "stderr"].into_iter().zip(&mut self.torn) {
+            let rest = std::mem::take(&mut torn.0);
+            if !rest.is_empty() {
+                call.line(&Line::log(&LogHead { stream, partial: true, time: None }, &rest, false)).await;
+            }
+        }
+    }
+
+    /// Sends what is there, to its end.
+    pub async fn show(mut self, call: &Call) -> Result<(), Refusal> {
+        self.drain(call).await?;
+        self.flush(call).await;
+        Ok(())
+    }
+
+    async fn drain(&mut self, call: &Call) -> Result<(), Refusal> {
         loop {
             let lines = self.reader.lines().await.map_err(|e| Refusal::io("the container's log", &e))?;
             if lines.is_empty() {
@@ -80,7 +148,7 @@ impl Stream {
             }
             for line in lines.split_inclusive(|byte| *byte == b'\n') {
                 let record = Record::read(line.strip_suffix(b"\n").unwrap_or(line));
-                if let Some(line) = record.and_then(|record| self.options.line(&record)) {
+                if let Some(line) = record.and_then(|record| self.line(&record)) {
                     call.line(&line).await;
                 }
             }
@@ -95,13 +163,14 @@ impl Stream {
             let grown = call.engine.changes.arm(&self.reader)?;
             self.drain(call).await?;
             if ended {
+                self.flush(call).await;
                 return Ok(());
             }
             tokio::select! {
                 _ = grown => {}
                 changed = self.view.changed() => if changed.is_err() {
                     // The actor is gone, and with it whoever writes.
-                    return self.drain(call).await;
+                    return self.show(call).await;
                 }
             }
         }
@@ -111,4 +180,25 @@ impl Stream {
 /// Whether conmon has written all there will be of a run. One that never ran is waited for.
 fn is_over(view: &View) -> bool {
     view.is_gone() || (view.exit.is_some() && matches!(view.phase, Phase::Leaving | Phase::Exited))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_between_pieces_is_kept_whole() {
+        let mut torn = Torn::default();
+        let line = "aé€𝄞b".as_bytes();
+        for at in 1..line.len() {
+            let head = [b"t stdout P ", &line[..at]].concat();
+            let tail = [b"t stdout F ", &line[at..]].concat();
+            let first = torn.mend(&Record::read(&head).unwrap());
+            let second = torn.mend(&Record::read(&tail).unwrap());
+            assert!(std::str::from_utf8(&first).is_ok(), "{at}");
+            assert_eq!([first, second].concat(), line, "{at}");
+        }
+        assert_eq!(whole_characters(b"\xff"), 1);
+        assert_eq!(whole_characters(b""), 0);
+    }
 }

@@ -155,11 +155,10 @@ impl Args {
 
     /// Every value of an option that repeats, as bytes without NUL.
     pub fn all_bytes(&mut self, key: &str) -> Result<Vec<Vec<u8>>, Refusal> {
-        let mut values = Vec::new();
-        while let Some(value) = self.bytes(key)? {
-            values.push(value);
-        }
-        Ok(values)
+        let options = std::mem::take(&mut self.options);
+        let (wanted, rest): (Vec<_>, Vec<_>) = options.into_iter().partition(|(k, _)| *k == key);
+        self.options = rest;
+        wanted.into_iter().map(|(_, value)| argument(value)).collect()
     }
 
     /// The text of an option: UTF-8 without control characters.
@@ -253,8 +252,14 @@ fn plain(what: &str, word: &[u8]) -> Result<String, Refusal> {
     }
 }
 
+/// No known word is nearly as long; comparing takes time that grows with the square of the length.
+const LIKENESS_MAX: usize = 32;
+
 /// The known word most like `word`, where one is like it at all.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LIKENESS_MAX {
+        return None;
+    }
     let scored = known.map(|k| (strsim::jaro_winkler(word, k), k));
     scored.filter(|(score, _)| *score >= 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
 }

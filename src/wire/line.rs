@@ -12,6 +12,21 @@ pub enum Frame {
     TooLong,
 }
 
+impl Frame {
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Line(line) => line.len(),
+            Self::TooLong => 0,
+        }
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Collects bytes and gives back lines. Never holds more than one unfinished line beyond what was pushed at once.
 #[derive(Default)]
 pub struct Framer {
@@ -69,9 +84,9 @@ impl Framer {
         (!told).then_some(Frame::TooLong)
     }
 
-    /// Whether bytes wait that do not make a line yet.
+    /// Whether bytes wait that do not make a line yet. Those of a line that was told to be too long do not count.
     pub fn has_rest(&self) -> bool {
-        self.skipping || self.start < self.buffer.len()
+        self.start < self.buffer.len()
     }
 
     /// Gives up the bytes behind the last line: for a connection that turns raw, or at its end.

@@ -1,6 +1,6 @@
 //! `image import`: a directory or a tar becomes an image of one layer; so images are made where no registry is.
 
-use super::super::create::command_words;
+use super::super::create::{command_words, variable};
 use super::super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::images::{self, Import, ImportConfig};
 use crate::wire::args::absolute;
@@ -38,7 +38,7 @@ fn read(args: &mut Args) -> Result<Import, Refusal> {
         config: ImportConfig {
             cmd: args.value("cmd", command_words)?.unwrap_or_default(),
             entrypoint: args.value("entrypoint", command_words)?.unwrap_or_default(),
-            env: args.all_text("env")?,
+            env: args.all_bytes("env")?.into_iter().map(variable).collect::<Result<_, _>>()?,
             workdir: args.value("workdir", |dir| absolute(dir).map(|_| dir.to_owned()))?,
             user: args.text("user")?,
         },

@@ -37,8 +37,14 @@ pub fn pull_options(args: &mut Args) -> Result<PullOptions, Refusal> {
     Ok(PullOptions {
         tls_verify: args.flag_or_unsaid("tls-verify")?,
         authfile: args.path("authfile")?,
-        platform: args.text("platform")?,
+        platform: args.value("platform", platform)?,
     })
+}
+
+fn platform(text: &str) -> Result<String, Refusal> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let fits = (2..=3).contains(&parts.len()) && parts.iter().all(|part| !part.is_empty());
+    if fits { Ok(text.to_owned()) } else { Err(Refusal::bad_value(format_args!("{text:?} is not OS/ARCH[/VARIANT]"))) }
 }
 
 /// Finds an image, pulling it where the policy says so, and tells of the progress.

@@ -40,6 +40,6 @@ fn naming(users: &[String], refusal: Refusal) -> Refusal {
 async fn users(reference: &ImageRef, call: &Call) -> Result<Vec<String>, Refusal> {
     let document = images::ask(&call.engine.images, Inspect { reference: reference.clone() }).await?;
     let views = call.engine.list().await?;
-    let users = views.iter().filter(|view| document["name"] == *view.source);
+    let users = views.iter().filter(|view| document["name"] == *view.image);
     Ok(users.map(|view| view.name.to_string()).take(NAMED_MAX).collect())
 }
