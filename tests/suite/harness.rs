@@ -102,8 +102,18 @@ impl Daemon {
         });
         conn.take().expect("until left it there").ok("ping");
         if self.idle.is_empty() {
+            self.await_stock();
             self.idle = self.descriptors_with_one_client();
         }
+    }
+
+    /// Waits until the namespaces made ahead are all there: one that is half made has its socket yet to come, which would
+    /// be taken for a leak. Where there are fewer of them, the wait is over in a while.
+    fn await_stock(&self) {
+        let stocked = || host::descriptors(self.pid()).iter().filter(|one| *one == "net").count() >= MADE_AHEAD;
+        shell::waits(shell::patience(10), || {
+            stocked() && !host::threads(self.pid()).iter().any(|name| name == "netns")
+        });
     }
 
     /// The same daemon as a second one would be started: to its end, for it must not stay.

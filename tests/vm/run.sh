@@ -46,7 +46,7 @@ boot() { # RELEASE; prints what the guest prints, as it comes
         -serial "file:$work/console" -serial "file:$out" &
     qemu=$!
     # In the background, as a trap waits for what is in the foreground.
-    tail -n +1 -s 0.2 --pid=$qemu -f "$out" | tr -d '\r' &
+    tail -n +1 -s 0.2 --pid=$qemu -f "$out" | sed -u 's|\r$||' &
     wait $qemu || echo "vm: qemu ended with $?" >&2
     wait
     qemu=
