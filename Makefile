@@ -7,7 +7,7 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test
+.PHONY: help setup build demo run test vm-test bench
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -28,3 +28,11 @@ test: setup ## formatting, lints with warnings denied, every test
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
+
+vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: minutes
+	$(CARGO) build --locked --bins
+	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \
+	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite tests/vm/run.sh $(or $(RELEASES),12 13)
+
+bench: setup ## how long a run takes, and the daemon's memory
+	$(CARGO) bench --locked

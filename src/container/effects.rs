@@ -76,16 +76,19 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     let record = |step| journal.borrow_mut().record(step);
     record(Step::Attachment { id: plan.id.to_string() })?;
     record(Step::Mount { path: places.rootfs() })?;
-    let (attachment, mounted) = futures::join!(attach(&plan, ground), mount(plan.clone()));
-    let attachment = attachment?;
-    mounted?;
-    let config = spec::make(&plan, &attachment.netns)?;
-    write_bundle(plan.clone(), attachment.ip, &config).await?;
     let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
+    // Started ahead: it has set itself up by the time there is something for it to watch.
     let waiting = conmon::spawn(&ground.tools, &ground.crun, &watch)?;
     if let Some((pid, start)) = waiting.pid().and_then(|pid| Some((pid, process::start_time(pid)?))) {
         record(Step::Process { pid, start })?;
     }
+    let attachment = match furnish(&plan, ground).await {
+        Ok(attachment) => attachment,
+        Err(refusal) => {
+            waiting.dismiss().await;
+            return Err(refusal);
+        }
+    };
     record(Step::Cgroup { path: places.cgroup.clone() })?;
     record(Step::Runtime { id: plan.id.to_string() })?;
     let monitor = waiting.create().await?;
@@ -94,6 +97,16 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
     ground.crun.start(plan.id.as_str()).await?;
     Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+}
+
+/// Makes what the container's process is to find: its network, its rootfs and its bundle.
+async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<Attachment, Refusal> {
+    let (attachment, mounted) = futures::join!(attach(plan, ground), mount(plan.clone()));
+    let attachment = attachment?;
+    mounted?;
+    let config = spec::make(plan, &attachment.netns)?;
+    write_bundle(plan.clone(), attachment.ip, &config).await?;
+    Ok(attachment)
 }
 
 async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {

@@ -144,7 +144,8 @@ impl Output {
 #[expect(clippy::disallowed_methods, reason = "the one place that makes commands")]
 pub(super) fn command(path: &Path) -> Command {
     let mut command = Command::new(path);
-    command.env_clear().env("PATH", PATH).env("TZ", "UTC").env("LC_ALL", "C.UTF-8").process_group(0);
+    // Not LC_ALL: only how characters are encoded matters, and every other category is a file more for each process to load.
+    command.env_clear().env("PATH", PATH).env("TZ", "UTC").env("LC_CTYPE", "C.UTF-8").process_group(0);
     for key in ENVIRONMENT {
         if let Some(value) = std::env::var_os(key) {
             command.env(key, value);

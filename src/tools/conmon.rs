@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
-use super::crun::{Crun, create_refusal};
+use super::crun::{Crun, Program, create_refusal};
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -40,6 +40,8 @@ pub struct Waiting {
     child: Child,
     start: OwnedFd,
     sync: pipe::Receiver,
+    /// conmon is yet to execute it.
+    _crun: Program,
 }
 
 /// A conmon that watches a created container.
@@ -67,7 +69,8 @@ pub fn spawn(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, R
     let (sync, sync_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e.into()))?;
     let sync = pipe::Receiver::from_owned_fd(sync).map_err(|e| failed(&e))?;
     let mut conmon = command(&tools.path(Tool::Conmon)?);
-    conmon.args(arguments(&crun.path()?, crun.root(), watch)).current_dir(watch.bundle);
+    let program = crun.program()?;
+    conmon.args(arguments(&program.path, crun.root(), watch)).current_dir(watch.bundle);
     conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
@@ -78,7 +81,7 @@ pub fn spawn(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, R
     log::debug!("{:?}", conmon.as_std());
     let child = conmon.spawn().map_err(|e| failed(&e))?;
     // The command goes here, and with it our copies of the child's ends.
-    Ok(Waiting { child, start, sync })
+    Ok(Waiting { child, start, sync, _crun: program })
 }
 
 fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> {
@@ -112,9 +115,16 @@ impl Waiting {
         self.child.id().and_then(|pid| i32::try_from(pid).ok())
     }
 
+    /// Ends conmon, for which there is nothing to do after all. Just dropped, it would take the end of the pipe for leave.
+    pub async fn dismiss(mut self) {
+        if let Err(e) = self.child.kill().await {
+            log::warn!("conmon, which waits for nothing, could not be killed: {e}");
+        }
+    }
+
     /// Lets conmon create the container, and waits for the one line that says how it went.
     pub async fn create(self) -> Result<Monitor, Refusal> {
-        let Self { mut child, start, sync } = self;
+        let Self { mut child, start, sync, _crun } = self;
         nix::unistd::write(&start, b"x").map_err(|e| Refusal::errno("conmon's start pipe", e))?;
         drop(start);
         let mut line = Vec::new();

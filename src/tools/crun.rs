@@ -1,9 +1,12 @@
 //! crun: makes, starts and deletes containers. Facts are of 1.8.1 and 1.21.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Tool, Tools};
+use super::sealed::Sealed;
+use super::{Call, Tool, Tools};
 use crate::refusal::{Code, Refusal};
 
 /// How long a `crun` call may take: it is a matter of milliseconds, but the machine may be busy.
@@ -14,17 +17,36 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Crun {
     tools: Tools,
     root: PathBuf,
+    /// The copy that is run, once there is one.
+    sealed: Rc<RefCell<Option<Rc<Sealed>>>>,
+}
+
+/// The program, to be held until it was executed.
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    _sealed: Option<Rc<Sealed>>,
 }
 
 impl Crun {
     /// crun, keeping its state under `root`.
     pub fn new(tools: Tools, root: PathBuf) -> Self {
-        Self { tools, root }
+        let crun = Self { tools, root, sealed: Rc::default() };
+        // The copy is made ahead. Where there is no crun, whoever needs it is told.
+        let _ = crun.program();
+        crun
     }
 
-    /// Where the program is, for conmon to run.
-    pub fn path(&self) -> Result<PathBuf, Refusal> {
-        self.tools.path(Tool::Crun)
+    /// The program, for conmon to run: a sealed copy of it where one can be made, the file itself elsewhere.
+    pub fn program(&self) -> Result<Program, Refusal> {
+        let path = self.tools.path(Tool::Crun)?;
+        let mut sealed = self.sealed.borrow_mut();
+        if sealed.as_ref().is_none_or(|sealed| !sealed.is_of(&path)) {
+            let made = Sealed::copy(&path).map(Rc::new);
+            *sealed = made.inspect_err(|e| log::debug!("no sealed copy of {}: {e}", path.display())).ok();
+        }
+        let path = sealed.as_ref().map_or(path, |sealed| sealed.path());
+        Ok(Program { path, _sealed: sealed.clone() })
     }
 
     /// Its state directory.
@@ -32,8 +54,9 @@ impl Crun {
         &self.root
     }
 
-    fn call(&self) -> Result<super::Call, Refusal> {
-        Ok(self.tools.call(Tool::Crun)?.deadline(DEADLINE).arg("--root").arg(&self.root))
+    fn call(&self) -> Result<Call, Refusal> {
+        // Executed before the call is over, and until then nothing else of this thread drops the copy.
+        Ok(Call::new(Tool::Crun, &self.program()?.path).deadline(DEADLINE).arg("--root").arg(&self.root))
     }
 
     /// Lets a created container's process run.

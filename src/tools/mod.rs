@@ -7,6 +7,7 @@ pub mod conmon;
 pub mod crun;
 pub mod nft;
 pub mod process;
+mod sealed;
 pub mod skopeo;
 pub mod umoci;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
-/// It takes milliseconds; a firewall under reconstruction may hold it up.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// It takes milliseconds, and seconds where the kernel first loads a dozen modules from a slow disk or on a busy machine; a
+/// firewall under reconstruction may hold it up.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Carries out the statements of `ruleset`: all of them, or none.
 pub async fn load(tools: &Tools, ruleset: String) -> Result<(), Refusal> {

@@ -1,5 +1,8 @@
 //! `check`: is this host fit?
 
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::cgroup::Cgroups;
 use crate::config::Config;
@@ -68,18 +71,24 @@ fn cgroup(cgroups: &Cgroups) -> Finding {
     Finding { check: "cgroup", ok, detail }
 }
 
+/// Asked by a mount that cannot succeed, as it names no layers: the kernel loads the module for it where that is not
+/// loaded yet, which `/proc/filesystems` knows nothing of.
 fn overlay() -> Finding {
-    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let ok = known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay");
-    let detail = if ok { "known to the kernel" } else { "not known to the kernel; try 'modprobe overlay'" };
+    let refused = nix::mount::mount(Some("overlay"), "/", Some("overlay"), MsFlags::empty(), None::<&str>);
+    let (ok, detail) = match refused {
+        Err(Errno::ENODEV) => (false, "not known to the kernel; try 'modprobe overlay'"),
+        Err(Errno::EPERM) => (false, "may not be mounted; start the daemon as root"),
+        _ => (true, "known to the kernel"),
+    };
     Finding { check: "overlay", ok, detail: detail.to_owned() }
 }
 
 /// Not a failure: conmon's exit files are small, but a full disk under them loses an exit status.
 fn tmpfs(config: &Config) -> Finding {
-    let kind = nix::sys::statfs::statfs(&config.run).map(|fs| fs.filesystem_type());
+    // The daemon makes the directory; until then it is where it will be made that counts.
+    let kind = config.run.ancestors().find_map(|dir| nix::sys::statfs::statfs(dir).ok()).map(|fs| fs.filesystem_type());
     let detail = match kind {
-        Ok(nix::sys::statfs::TMPFS_MAGIC) => "on a tmpfs".to_owned(),
+        Some(nix::sys::statfs::TMPFS_MAGIC) => "on a tmpfs".to_owned(),
         _ => format!("{} is not on a tmpfs; exit statuses may be lost when its disk is full", config.run.display()),
     };
     Finding { check: "run-directory", ok: true, detail }

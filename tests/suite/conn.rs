@@ -4,12 +4,13 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use gantry::wire::reply::Parsed;
 
+use super::shell;
+
 /// How long a read may hang before the test fails. A bound on a hang, never a measure of speed.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: u64 = 120;
 
 /// One connection.
 pub struct Conn {
@@ -30,8 +31,8 @@ impl Conn {
     /// Connects.
     pub fn open(socket: &Path) -> std::io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(shell::patience(DEADLINE)))?;
+        stream.set_write_timeout(Some(shell::patience(DEADLINE)))?;
         Ok(Self { reader: BufReader::new(stream) })
     }
 

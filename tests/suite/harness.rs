@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,7 +13,7 @@ use super::place::Place;
 use super::shell::{self, Output};
 
 /// How long the daemon may take to start, to leave and to settle. A bound on a hang, never a measure of speed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: u64 = 60;
 
 /// How many network namespaces the daemon may keep for the next containers.
 const MADE_AHEAD: usize = 4;
@@ -95,7 +94,7 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
         let mut conn = None;
-        shell::until(PATIENCE, "the daemon's socket answers", || {
+        shell::until(shell::patience(PATIENCE), "the daemon's socket answers", || {
             let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
             assert!(!ended, "the daemon ended at once:\n{}", self.log());
             conn = Conn::open(&self.place.socket()).ok();
@@ -103,8 +102,18 @@ impl Daemon {
         });
         conn.take().expect("until left it there").ok("ping");
         if self.idle.is_empty() {
-            self.idle = self.descriptors_once_settled();
+            self.await_stock();
+            self.idle = self.descriptors_with_one_client();
         }
+    }
+
+    /// Waits until the namespaces made ahead are all there: one that is half made has its socket yet to come, which would
+    /// be taken for a leak. Where there are fewer of them, the wait is over in a while.
+    fn await_stock(&self) {
+        let stocked = || host::descriptors(self.pid()).iter().filter(|one| *one == "net").count() >= MADE_AHEAD;
+        shell::waits(shell::patience(10), || {
+            stocked() && !host::threads(self.pid()).iter().any(|name| name == "netns")
+        });
     }
 
     /// The same daemon as a second one would be started: to its end, for it must not stay.
@@ -188,7 +197,7 @@ impl Daemon {
     pub fn wait(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         let mut status = None;
-        let ended = shell::waits(PATIENCE, || {
+        let ended = shell::waits(shell::patience(PATIENCE), || {
             status = child.try_wait().unwrap();
             status.is_some()
         });
@@ -204,7 +213,7 @@ impl Daemon {
     pub fn assert_clean(&self) {
         assert!(self.child.is_none(), "it runs");
         // The kernel frees namespaces, and the links in them, a moment after their last user went.
-        if !shell::waits(Duration::from_secs(10), || host::leftovers(&self.place).is_empty()) {
+        if !shell::waits(shell::patience(10), || host::leftovers(&self.place).is_empty()) {
             panic!("left on the host: {:#?}\nthe daemon said:\n{}", host::leftovers(&self.place), self.log());
         }
     }
@@ -215,7 +224,7 @@ impl Daemon {
         if self.ok("ps").get("count") != "0" {
             return;
         }
-        let settled = shell::waits(Duration::from_secs(10), || {
+        let settled = shell::waits(shell::patience(10), || {
             host::children(self.pid()).is_empty() && self.opened_since().is_empty()
         });
         if !settled {
@@ -232,19 +241,6 @@ impl Daemon {
                 open.swap_remove(at);
             }
         }
-        open
-    }
-
-    /// What it holds open when every network namespace that it makes ahead is there, a socket in each.
-    #[track_caller]
-    fn descriptors_once_settled(&self) -> Vec<String> {
-        let mut open = Vec::new();
-        let namespaces = |open: &[String]| open.iter().filter(|one| *one == "net").count();
-        shell::until(PATIENCE, "the namespaces made ahead", || {
-            let before = std::mem::replace(&mut open, self.descriptors_with_one_client());
-            // Twice the same: the last one's socket may come a moment after it.
-            namespaces(&open) == MADE_AHEAD && before == open
-        });
         open
     }
 

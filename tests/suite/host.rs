@@ -60,6 +60,13 @@ pub fn children(pid: u32) -> Vec<String> {
     pids.iter().map(|pid| format!("child {pid} ({:?}): {}", state(*pid), cmdline(*pid).replace('\0', " "))).collect()
 }
 
+/// The names of a process's threads.
+pub fn threads(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let name = |task: fs::DirEntry| Some(fs::read_to_string(task.path().join("comm")).ok()?.trim_end().to_owned());
+    tasks.filter_map(name).collect()
+}
+
 /// The open descriptors of a process, one line each, without the numbers that tell two sockets apart.
 pub fn descriptors(pid: u32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();

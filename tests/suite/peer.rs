@@ -1,7 +1,6 @@
 //! Another host: a network namespace of its own, joined to this one by a veth pair.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::harness::Daemon;
 use super::shell::{self, Output};
@@ -33,7 +32,7 @@ impl Peer {
     fn connect(&self) {
         let own = std::fs::read_link("/proc/self/ns/net").unwrap();
         let theirs = self.namespace();
-        shell::until(Duration::from_secs(30), "a network namespace of its own", || {
+        shell::until(shell::patience(30), "a network namespace of its own", || {
             std::fs::read_link(&theirs).is_ok_and(|theirs| theirs != own)
         });
         let (link, host, pid) = (&self.link, &self.host, self.holder.id());

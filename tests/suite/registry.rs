@@ -90,7 +90,7 @@ impl Drop for Registry {
 pub fn busybox_layout() -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("busybox-1");
+    let made = super::shell::scratch().join("busybox-1");
     if !made.exists() {
         let aside = made.with_extension(std::process::id().to_string());
         make_busybox(&aside);

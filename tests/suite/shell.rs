@@ -5,8 +5,8 @@ use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// After how many seconds a command is killed. A bound on a hang, never a measure of speed.
-const DEADLINE: &str = "120";
+/// After how many seconds a command is killed.
+const DEADLINE: u64 = 120;
 
 /// What a command gave.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("timeout");
     let path = std::env::var("PATH").unwrap_or_default();
     let bins = binary("gantry").parent().map(Path::to_owned).unwrap_or_default();
-    command.args(["--foreground", "--kill-after=5", DEADLINE]).arg(program);
+    let deadline = patience(DEADLINE).as_secs().to_string();
+    command.args(["--foreground", "--kill-after=5", &deadline]).arg(program);
     command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", bins.display())).current_dir(repository());
     command
 }
@@ -66,12 +67,23 @@ pub fn repository() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
+/// A bound on a hang, never a measure of speed: `GANTRY_SUITE_PATIENCE` times as long on a machine that is slow, which an
+/// emulated one is.
+pub fn patience(seconds: u64) -> Duration {
+    let times = std::env::var("GANTRY_SUITE_PATIENCE").map_or(1, |times| times.parse().expect("how many times"));
+    Duration::from_secs(seconds * times)
+}
+
+/// Where what is made once is kept.
+pub fn scratch() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
 /// The root file system of the host's busybox, made once and kept.
 pub fn busybox_rootfs() -> &'static Path {
     static ROOTFS: OnceLock<PathBuf> = OnceLock::new();
     ROOTFS.get_or_init(|| {
-        let tmp =
-            std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
+        let tmp = scratch();
         let (made, kept) = (tmp.join(format!("busybox.{}", std::process::id())), tmp.join("busybox"));
         if !kept.exists() {
             sh(&format!("examples/busybox-rootfs.sh {}", made.display())).succeeds();
