@@ -16,6 +16,7 @@ mod transcript; // the transcripts of protocol.md: read, and matched
 // The wire.
 mod closing; // half-close, full close, quit
 mod doors; // the sockets: who may do what, and how many
+mod greed; // clients that take all they can
 mod manual; // the manual and the code say the same
 mod protocol; // every transcript of protocol.md, played as it stands
 mod refusals; // bad input: its code, its line, and nothing left behind
@@ -28,7 +29,8 @@ mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod image_verbs; // images looked after, disk and metrics measured
 mod ports; // published ports, from this host and another
-mod pulls; // images from a real registry
+mod pulls;
+mod races; // what is asked while something else is under way // images from a real registry
 
 // The actors by themselves.
 mod images; // the image store
