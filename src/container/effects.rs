@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
-use super::{rootfs, spec};
+use super::{program, rootfs, spec};
 use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
@@ -125,6 +125,7 @@ async fn write_bundle(
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     off_thread(move || {
+        program::check(&plan, &plan.places.rootfs())?;
         rootfs::write_etc(&plan, ip)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })

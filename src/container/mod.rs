@@ -6,6 +6,7 @@ mod effects;
 pub mod follow;
 pub mod log;
 pub mod plan;
+mod program;
 mod rootfs;
 mod spec;
 pub mod state;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -23,7 +23,7 @@ use crate::container::follow::Changes;
 use crate::engine::Engine;
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
-use crate::network::Network;
+use crate::network::{self, Network};
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
@@ -132,9 +132,39 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     let doors = doors::Doors::claim(&config)?;
     make_dirs(&dirs)?;
     sweep::discard_other_boots(&dirs)?;
-    let engine = Rc::new(start(config, &dirs, began).await?);
-    sweep::containers(&dirs, &engine.ground, &engine.config).await;
-    let mut signals = Signals::listen()?;
+    // Heard from here on, so that none ends us half-way.
+    let signals = Signals::listen()?;
+    let (bus, tools) = (Bus::default(), Tools::new(config.tools.clone()));
+    let network = Network::start(&config, &tools, bus.clone()).await?;
+    let basis = Basis { bus, tools, network: network.clone() };
+    let served = serve(config, &dirs, began, basis, doors, signals).await;
+    if served.is_err() {
+        // What was brought up comes down, whatever failed behind it.
+        if let Err(e) = network.send(network::Close).await {
+            log::error!("the network could not be taken down: {e}");
+        }
+    }
+    served
+}
+
+/// What everything else stands on.
+struct Basis {
+    bus: Bus,
+    tools: Tools,
+    network: Addr<Network>,
+}
+
+/// Sweeps, serves and leaves.
+async fn serve(
+    config: Config,
+    dirs: &Dirs,
+    began: Instant,
+    basis: Basis,
+    doors: doors::Doors,
+    mut signals: Signals,
+) -> Result<(), Refusal> {
+    let engine = Rc::new(start(config, dirs, began, basis).await?);
+    sweep::containers(dirs, &engine.ground, &engine.config).await;
     let closing = doors.open(&engine)?;
     log::info!("gantryd {} listens on {}", env!("CARGO_PKG_VERSION"), engine.config.socket.display());
     engine.bus.publish(Kind::Daemon, "gantryd", "start", Vec::new());
@@ -146,15 +176,14 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     leave::stop_containers(&engine, &mut signals).await;
     leave::close_images(&engine).await;
     closing.end_sessions().await;
-    leave::restore(&engine, &dirs).await;
+    leave::restore(&engine, dirs).await;
     Ok(())
 }
 
-/// Starts the actors, those below first.
-async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Refusal> {
-    let (bus, tools) = (Bus::default(), Tools::new(config.tools.clone()));
+/// Starts the actors above the network, those below first.
+async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Result<Engine, Refusal> {
+    let Basis { bus, tools, network } = basis;
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
-    let network = Network::start(&config, &tools, bus.clone()).await?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
     let crun = Crun::new(tools.clone(), dirs.crun());
     let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups) };

@@ -149,6 +149,27 @@ fn a_program_that_cannot_run_has_a_code_of_its_own() {
 }
 
 #[test]
+fn a_program_of_no_known_format_is_not_executable() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    let make = |path: &str, text: &str| format!("sh -c 'printf \"{text}\" > {path}; chmod 755 {path}'");
+    for (name, text) in [("bad", "garbage"), ("lost", "#!/no/such\\n"), ("good", "#!/bin/sh\\nexit 7\\n")] {
+        let rootfs = daemon.place().dir().join(format!("tree-{name}"));
+        let busybox = shell::busybox_rootfs().display();
+        shell::sh(&format!("cp -a {busybox} {0}; cd {0}; {1}", rootfs.display(), make(&format!("./{name}"), text)))
+            .succeeds();
+        let run = conn.request(&format!("run rootfs={} name={name} attach=yes rm=yes -- /{name}", rootfs.display()));
+        match name {
+            "good" => assert_eq!(run.get("exit"), "7"),
+            _ => assert_eq!(run.code(), "not-executable", "{name}"),
+        }
+        std::fs::remove_dir_all(rootfs).unwrap();
+    }
+    assert_eq!(conn.ok("ps").get("count"), "0");
+}
+
+#[test]
 fn names_are_held_by_one_at_a_time() {
     let daemon = Daemon::start();
     daemon.import_busybox();

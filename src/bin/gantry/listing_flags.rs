@@ -105,6 +105,10 @@ pub const IMAGE_PRUNE: &[Flag] = &[
     Flag::one("unused", "TIME", "Only those that nothing has used for so long").via(value::duration),
 ];
 
+/// Flags of `shutdown`.
+pub const SHUTDOWN: &[Flag] =
+    &[Flag::one("timeout", "TIME", "How long each container may take to stop").short('t').via(value::duration)];
+
 /// Flags of `network create`.
 pub const NETWORK_CREATE: &[Flag] =
     &[Flag::one("subnet", "CIDR", "Its addresses"), Flag::switch("internal", "Nothing outside is reached from it")];

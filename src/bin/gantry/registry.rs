@@ -119,5 +119,8 @@ pub const ENTRIES: &[Entry] = &[
     entry("df", NONE, rows::rows, "Show what takes up the disk").flags(flags::LISTING),
     entry("check", NONE, check::check, "Tell whether this host is fit").flags(flags::LISTING),
     entry("version", NONE, version::version, "Show the versions of client and daemon"),
+    entry("ping", NONE, once::text, "Ask whether the daemon is there"),
+    entry("metrics", NONE, once::text, "Show the daemon's metrics in Prometheus' format"),
+    entry("shutdown", NONE, once::quiet, "Stop every container, then end the daemon").flags(flags::SHUTDOWN),
     entry("raw", Program("WORD…"), raw::raw, "Send one line of the protocol and show the reply"),
 ];

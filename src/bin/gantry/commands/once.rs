@@ -36,6 +36,23 @@ pub fn tell(call: &mut Call<'_>, done: &Parsed) -> Outcome {
     Ok(0)
 }
 
+/// Sends it; prints the lines for a person that come back, and what a final line says without keys.
+pub fn text(call: &mut Call<'_>) -> Outcome {
+    let request = request(call)?;
+    let mut said = Vec::new();
+    let done = call.daemon.connect()?.exchange(&request, |line, _| {
+        if line.head == "TEXT" {
+            said.push(line.text());
+        }
+        Ok(())
+    })?;
+    said.extend(Some(done.text()).filter(|words| !words.is_empty()));
+    for line in said {
+        call.console.say(&line)?;
+    }
+    Ok(0)
+}
+
 /// Sends it; prints nothing.
 pub fn quiet(call: &mut Call<'_>) -> Outcome {
     let request = request(call)?;
@@ -55,6 +72,16 @@ pub fn named(call: &mut Call<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::commands::scripted::Script;
+
+    #[test]
+    fn text_is_printed_as_it_is() {
+        let ran = Script::of(&[("ping", "OK pong\n")]).run(&["ping"]);
+        assert_eq!((ran.status, ran.out.as_str()), (0, "pong\n"));
+        let ran = Script::of(&[("metrics", "TEXT # HELP a b\nTEXT a 1\nOK\n")]).run(&["metrics"]);
+        assert_eq!(ran.out, "# HELP a b\na 1\n");
+        let ran = Script::of(&[("shutdown timeout=3", "OK\n")]).run(&["shutdown", "-t", "3"]);
+        assert_eq!((ran.status, ran.out.as_str()), (0, ""));
+    }
 
     #[test]
     fn operands_and_flags_go_out_as_they_stand() {

@@ -1,0 +1,103 @@
+//! Whether a container's program can be executed at all, asked before anything runs: once crun has let go, execve(2)'s
+//! refusal is but a line in the log and an exit status of 1.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+
+use super::plan::Plan;
+use crate::refusal::Refusal;
+
+/// How much of a program says what it is: Linux reads as much (`BINPRM_BUF_SIZE`).
+const HEAD: u64 = 256;
+/// Formats that the host registered beside the kernel's own.
+const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Refuses a program that is no format the kernel knows, or a script whose interpreter is not there. Whatever cannot be
+/// told here (a program on a mount of its own, say) is left to crun.
+pub fn check(plan: &Plan, rootfs: &Path) -> Result<(), Refusal> {
+    let Some(program) = plan.argv.first() else { return Ok(()) };
+    let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
+    let Ok(root) = root else { return Ok(()) };
+    let Some(head) = candidates(plan, program).iter().find_map(|path| head_of(&root, path)) else { return Ok(()) };
+    let refused = |why: &str| Err(Refusal::not_executable(format_args!("{program}: {why}")));
+    if head.starts_with(b"\x7fELF") || has_registered_formats() {
+        return Ok(());
+    }
+    match interpreter(&head) {
+        None => refused("neither a program nor a script that says its interpreter"),
+        Some(interpreter) if !interpreter.starts_with('/') => Ok(()),
+        Some(interpreter) if is_missing(&root, &interpreter) => {
+            refused(&format!("its interpreter {interpreter} is not there"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Where the program is looked for, as execvpe(3) does.
+fn candidates(plan: &Plan, program: &str) -> Vec<String> {
+    if program.starts_with('/') {
+        return vec![program.to_owned()];
+    }
+    if program.contains('/') {
+        return vec![format!("{}/{program}", plan.workdir)];
+    }
+    let path = plan.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
+    path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| format!("{dir}/{program}")).collect()
+}
+
+/// The beginning of a file of the container, where there is one.
+fn head_of(root: &OwnedFd, path: &str) -> Option<Vec<u8>> {
+    let found = File::from(find(root, path).ok()?);
+    // Looked at before it is opened for reading, as what is no file may act on being opened.
+    if !found.metadata().ok()?.is_file() {
+        return None;
+    }
+    let opened = File::open(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()?;
+    let mut head = Vec::new();
+    opened.take(HEAD).read_to_end(&mut head).ok()?;
+    Some(head)
+}
+
+fn find(root: &OwnedFd, path: &str) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    openat2(root, path, how)
+}
+
+fn is_missing(root: &OwnedFd, path: &str) -> bool {
+    matches!(find(root, path), Err(Errno::ENOENT | Errno::ENOTDIR))
+}
+
+/// What a script's first line names, if it is one.
+fn interpreter(head: &[u8]) -> Option<String> {
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let text = String::from_utf8_lossy(line).into_owned();
+    text.split_whitespace().next().map(str::to_owned)
+}
+
+fn has_registered_formats() -> bool {
+    let own = |name: &std::ffi::OsStr| name == "register" || name == "status";
+    std::fs::read_dir(REGISTERED).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(|e| !own(&e.file_name()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_line_names_the_interpreter() {
+        for (head, named) in [
+            (&b"#!/bin/sh\necho"[..], Some("/bin/sh")),
+            (b"#! /usr/bin/env python3\n", Some("/usr/bin/env")),
+            (b"#!\n", None),
+            (b"\x7fELF", None),
+            (b"echo", None),
+        ] {
+            assert_eq!(interpreter(head).as_deref(), named);
+        }
+    }
+}
