@@ -34,6 +34,16 @@ pub struct Kill {
     pub signal: Signal,
 }
 
+/// Freezes every process of a container. Answered when they are frozen, or could not be.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Pause;
+
+/// Lets a frozen container go on.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Resume;
+
 /// Asks a container to go. Answered at once; the end is seen in the view.
 #[derive(Message)]
 #[rtype(result = "Result<(), Refusal>")]
@@ -76,6 +86,29 @@ impl Handler<Kill> for Container {
 
     fn handle(&mut self, kill: Kill, ctx: &mut Context<Self>) -> Self::Result {
         self.apply(&Event::Kill(kill.signal), ctx)
+    }
+}
+
+impl Handler<Pause> for Container {
+    type Result = ResponseFuture<Result<(), Refusal>>;
+
+    fn handle(&mut self, _: Pause, ctx: &mut Context<Self>) -> Self::Result {
+        if let Err(refusal) = self.apply(&Event::Pause, ctx) {
+            return Box::pin(std::future::ready(Err(refusal)));
+        }
+        let (asker, answer) = oneshot::channel();
+        self.pausers.push(asker);
+        Box::pin(async {
+            answer.await.unwrap_or_else(|_| Err(Refusal::internal("the container's actor is gone; try again")))
+        })
+    }
+}
+
+impl Handler<Resume> for Container {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, _: Resume, ctx: &mut Context<Self>) -> Self::Result {
+        self.apply(&Event::Resume, ctx)
     }
 }
 

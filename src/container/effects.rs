@@ -10,6 +10,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
 use super::{program, rootfs, spec};
+use crate::cgroup::freezer::Frozen;
 use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
@@ -19,6 +20,8 @@ use crate::undo::{self, Ground};
 
 /// How long conmon may take to end when its container has: it writes out what is left of the log.
 const CONMON_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the processes of a container may take to come to where they can be frozen.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A container's journal, shared by its actor and the effect under way. Never borrowed across an await.
 pub type SharedJournal = Rc<RefCell<Journal>>;
@@ -172,6 +175,26 @@ async fn orphan_exit(init: &Init) -> i32 {
             255
         }
     }
+}
+
+/// Tells the kernel to freeze the container's processes, or to let them go on.
+pub fn set_frozen(frozen: bool, plan: &Plan, ground: &Ground) -> Result<(), Refusal> {
+    let told = ground.cgroups.set_frozen(&plan.places.cgroup, frozen);
+    told.map_err(|e| Refusal::io("the cgroup's freezer", &e))
+}
+
+/// Waits until they are frozen, where the kernel could be told.
+pub async fn frozen(told: Result<(), Refusal>, plan: Arc<Plan>, ground: Ground) -> Result<(), Refusal> {
+    told?;
+    let freezing = ground.cgroups.freezing(&plan.places.cgroup);
+    off_thread(move || match freezing.wait(FREEZE_PATIENCE) {
+        Ok(Frozen::Yes) => Ok(()),
+        Ok(Frozen::No) | Err(_) => Err(Refusal::wrong_state("it was resumed, or ended, before it was paused")),
+        Ok(Frozen::NotYet) => {
+            Err(Refusal::timeout("a process of it cannot be frozen: it waits in the kernel, for a disk perhaps"))
+        }
+    })
+    .await
 }
 
 /// Frees what a run held that others may wait for: address, ports, mount. What is left comes back, for [`reap`].

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Remove, Start, Stop};
+pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Plan, Source};
 use self::state::{Effect, Event, State};
@@ -32,7 +32,7 @@ use crate::events::{Bus, Kind};
 use crate::id::{ContainerId, Signal};
 use crate::journal::{Journal, Step};
 use crate::link::{DeathGuard, Died};
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::undo::Ground;
 
 /// How many messages wait for one container; senders that await are held up by it.
@@ -50,6 +50,7 @@ pub struct LetGo {
 enum Outcome {
     Prepared(Result<(), Refusal>),
     Launched(Result<Box<Run>, Refusal>),
+    Frozen(Result<(), Refusal>),
     Ended(Exit),
     Released(Vec<Step>),
     Reaped,
@@ -83,6 +84,7 @@ pub struct Container {
     unreaped: Vec<Step>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
     preparers: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    pausers: Vec<oneshot::Sender<Result<(), Refusal>>>,
     stop_timeout: Duration,
     /// When a stop loses its patience, and the timer for it.
     deadline: Option<(Instant, SpawnHandle)>,
@@ -118,6 +120,7 @@ impl Container {
             unreaped: Vec::new(),
             starters: Vec::new(),
             preparers: vec![prepared],
+            pausers: Vec::new(),
             stop_timeout,
             deadline: None,
             _guard: guard,
@@ -185,6 +188,8 @@ impl Container {
             }),
             Effect::Signal(signal) => self.signal(signal),
             Effect::AskToStop => self.ask_to_stop(ctx),
+            Effect::Freeze => self.freeze(ctx),
+            Effect::Thaw => self.thaw(),
             Effect::Vanish => ctx.stop(),
         }
     }
@@ -198,6 +203,7 @@ impl Container {
         match outcome {
             Outcome::Prepared(result) => self.prepared(&result, ctx),
             Outcome::Launched(result) => self.launched(result, ctx),
+            Outcome::Frozen(result) => self.frozen(&result, ctx),
             Outcome::Ended(exit) => self.ended(exit, ctx),
             Outcome::Released(rest) => self.released(rest, ctx),
             Outcome::Reaped => self.happened(&Event::Reaped, ctx),
@@ -300,6 +306,33 @@ impl Container {
         match init.held.signal(signal) {
             Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
             Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
+        }
+    }
+
+    /// Written here and now, so that a freeze and a thaw never overtake each other; waited for elsewhere.
+    fn freeze(&mut self, ctx: &mut Context<Self>) {
+        let (plan, ground) = (self.plan.clone(), self.ground.clone());
+        let written = effects::set_frozen(true, &plan, &ground);
+        if written.is_ok() {
+            self.tell("pause", Vec::new());
+        }
+        self.spawn(ctx, async move { Outcome::Frozen(effects::frozen(written, plan, ground).await) });
+    }
+
+    fn frozen(&mut self, result: &Result<(), Refusal>, ctx: &mut Context<Self>) {
+        // One that was thawed, or ended, in the meantime is no failure of the freezer.
+        if result.as_ref().is_err_and(|refusal| refusal.code() != Code::WrongState) {
+            self.happened(&Event::FreezeFailed, ctx);
+        }
+        for asker in self.pausers.drain(..) {
+            let _ = asker.send(result.clone().map_err(|refusal| refusal.within(&self.plan.name)));
+        }
+    }
+
+    fn thaw(&self) {
+        match effects::set_frozen(false, &self.plan, &self.ground) {
+            Ok(()) => self.tell("resume", Vec::new()),
+            Err(refusal) => ::log::error!("{}: {refusal}", self.plan.name),
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! Preparing -> Created -> Starting -> Running -> Stopping -> Leaving -> Exited -> Removing
-//!                 ^           |          `-----------------------^        |
-//!                 `-----------' failed                 Starting <---------'
+//!                 ^           |        ^ |`-----------------------^        |
+//!                 `-----------' failed | v             Starting <---------'
+//!                                    Paused
 //! ```
 
 use crate::id::Signal;
@@ -20,6 +21,8 @@ pub enum Phase {
     Starting,
     /// Its process runs.
     Running,
+    /// Every process of it is frozen, or about to be.
+    Paused,
     /// It was asked to stop, and has not yet.
     Stopping,
     /// Its process has ended; address, ports and mount are being freed.
@@ -36,6 +39,7 @@ impl Phase {
         match self {
             Self::Preparing | Self::Created | Self::Starting => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopping | Self::Leaving => "stopping",
             Self::Exited | Self::Removing => "exited",
         }
@@ -80,6 +84,12 @@ pub enum Event {
     Stop,
     /// Asked to be sent a signal.
     Kill(Signal),
+    /// Asked to be frozen.
+    Pause,
+    /// Asked to be thawed.
+    Resume,
+    /// Its processes could not be frozen.
+    FreezeFailed,
     /// The stop timeout has passed.
     DeadlinePassed,
     /// Its process has ended.
@@ -106,6 +116,10 @@ pub enum Effect {
     Signal(Signal),
     /// Send the stop signal, and wait no longer than the stop timeout.
     AskToStop,
+    /// Freeze its processes.
+    Freeze,
+    /// Let them go on.
+    Thaw,
     /// Free what the run held, what others may wait for first.
     Release,
     /// Have the runtime forget the run.
@@ -141,6 +155,8 @@ impl State {
             Event::Start => self.start(),
             Event::Stop => Ok(self.stop()),
             Event::Kill(signal) => self.kill(*signal),
+            Event::Pause => self.pause(),
+            Event::Resume => self.resume(),
             Event::Remove { force } => self.remove(*force),
             told => Ok(self.told(told)),
         }
@@ -148,14 +164,15 @@ impl State {
 
     /// What was done, or happened by itself.
     fn told(&mut self, event: &Event) -> Vec<Effect> {
-        use Phase::{Created, Exited, Leaving, Preparing, Removing, Running, Starting, Stopping};
+        use Phase::{Created, Exited, Leaving, Paused, Preparing, Removing, Running, Starting, Stopping};
         match (event, self.phase) {
             (Event::Prepared, Preparing) => self.arrive(Created),
             (Event::PrepareFailed, Preparing) => self.go(),
             (Event::Launched, Starting) => self.launched(),
             (Event::LaunchFailed, Starting) => self.arrive(if self.has_run { Exited } else { Created }),
             (Event::DeadlinePassed, Stopping) => vec![Effect::Signal(Signal::KILL)],
-            (Event::Ended, Running | Stopping) => {
+            (Event::FreezeFailed, Paused) => self.thaw(),
+            (Event::Ended, Running | Paused | Stopping) => {
                 self.phase = Leaving;
                 self.reaping = true;
                 vec![Effect::Release]
@@ -177,6 +194,7 @@ impl State {
                 return Ok(vec![Effect::Launch]);
             }
             Phase::Starting | Phase::Running => return Err(Refusal::wrong_state("it is running already")),
+            Phase::Paused => return Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
             Phase::Stopping | Phase::Leaving => {
                 return Err(Refusal::wrong_state("it is stopping; wait for its end first"));
             }
@@ -198,6 +216,11 @@ impl State {
                 self.phase = Phase::Stopping;
                 vec![Effect::AskToStop]
             }
+            Phase::Paused => {
+                self.phase = Phase::Stopping;
+                // In this order, so that the signal is the first that it sees.
+                vec![Effect::AskToStop, Effect::Thaw]
+            }
             // Asked again: perhaps with a shorter timeout.
             Phase::Stopping => vec![Effect::AskToStop],
             _ => Vec::new(),
@@ -211,8 +234,42 @@ impl State {
                 Ok(Vec::new())
             }
             Phase::Running | Phase::Stopping => Ok(vec![Effect::Signal(signal)]),
+            Phase::Paused if signal == Signal::KILL => Ok(self.kill_frozen()),
+            // It waits for the resume.
+            Phase::Paused => Ok(vec![Effect::Signal(signal)]),
             _ => Err(Refusal::wrong_state("it is not running")),
         }
+    }
+
+    fn pause(&mut self) -> Result<Vec<Effect>, Refusal> {
+        match self.phase {
+            Phase::Running => {
+                self.phase = Phase::Paused;
+                Ok(vec![Effect::Freeze])
+            }
+            Phase::Paused => Err(Refusal::wrong_state("it is paused already")),
+            Phase::Stopping | Phase::Leaving => Err(Refusal::wrong_state("it is stopping")),
+            _ => Err(Refusal::wrong_state("it is not running")),
+        }
+    }
+
+    fn resume(&mut self) -> Result<Vec<Effect>, Refusal> {
+        match self.phase {
+            Phase::Paused => Ok(self.thaw()),
+            _ => Err(Refusal::wrong_state("it is not paused")),
+        }
+    }
+
+    fn thaw(&mut self) -> Vec<Effect> {
+        self.phase = Phase::Running;
+        vec![Effect::Thaw]
+    }
+
+    /// A frozen process does not even die on cgroup v1.
+    fn kill_frozen(&mut self) -> Vec<Effect> {
+        let mut effects = vec![Effect::Signal(Signal::KILL)];
+        effects.extend(self.thaw());
+        effects
     }
 
     fn remove(&mut self, force: bool) -> Result<Vec<Effect>, Refusal> {
@@ -223,6 +280,10 @@ impl State {
             Phase::Running | Phase::Stopping => {
                 self.remove_waits = true;
                 Ok(vec![Effect::Signal(Signal::KILL)])
+            }
+            Phase::Paused => {
+                self.remove_waits = true;
+                Ok(self.kill_frozen())
             }
             Phase::Preparing | Phase::Starting | Phase::Leaving => {
                 self.remove_waits = true;
@@ -290,75 +351,8 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn after(events: &[Event]) -> (State, Vec<Effect>) {
-        let mut state = State::new(false);
-        let effects = events.iter().flat_map(|event| state.step(event).unwrap_or_default()).collect();
-        (state, effects)
-    }
-
-    const RUN: [Event; 3] = [Event::Prepared, Event::Start, Event::Launched];
-
-    #[test]
-    fn a_life_from_start_to_end() {
-        let (state, effects) = after(
-            &[&RUN[..], &[Event::Ended, Event::Released, Event::Reaped, Event::Remove { force: false }, Event::Freed]]
-                .concat(),
-        );
-        assert_eq!(state.phase, Phase::Removing);
-        assert_eq!(
-            effects,
-            [Effect::Launch, Effect::Release, Effect::Reap, Effect::LetGo, Effect::Free, Effect::Vanish]
-        );
-    }
-
-    #[test]
-    fn a_stop_is_heard_while_it_starts() {
-        let (state, effects) = after(&[Event::Prepared, Event::Start, Event::Stop, Event::Launched]);
-        assert_eq!(state.phase, Phase::Stopping);
-        assert_eq!(effects, [Effect::Launch, Effect::AskToStop]);
-    }
-
-    #[test]
-    fn a_new_run_waits_until_the_last_is_reaped() {
-        let (mut state, _) = after(&[&RUN[..], &[Event::Ended, Event::Released]].concat());
-        assert_eq!(state.step(&Event::Start).unwrap(), []);
-        assert_eq!(state.step(&Event::Reaped).unwrap(), [Effect::Launch]);
-    }
-
-    #[test]
-    fn what_runs_is_removed_by_force_only() {
-        let (mut state, _) = after(&RUN);
-        assert!(state.step(&Event::Remove { force: false }).is_err());
-        assert_eq!(state.step(&Event::Remove { force: true }).unwrap(), [Effect::Signal(Signal::KILL)]);
-        state.step(&Event::Ended).unwrap();
-        assert_eq!(state.step(&Event::Released).unwrap(), [Effect::Reap, Effect::LetGo]);
-        assert_eq!(state.step(&Event::Reaped).unwrap(), [Effect::Free]);
-    }
-
-    #[test]
-    fn a_stop_takes_back_a_start_that_waits() {
-        let (mut state, _) = after(&[&RUN[..], &[Event::Ended, Event::Released, Event::Start]].concat());
-        assert_eq!(state.step(&Event::Stop).unwrap(), [Effect::RefuseStart]);
-        assert_eq!(state.step(&Event::Reaped).unwrap(), []);
-    }
-
-    #[test]
-    fn no_signal_takes_the_place_of_a_removals_kill() {
-        let (mut state, _) = after(&[Event::Prepared, Event::Start, Event::Remove { force: true }]);
-        state.step(&Event::Kill(Signal::TERM)).unwrap();
-        assert_eq!(state.step(&Event::Launched).unwrap(), [Effect::Signal(Signal::TERM), Effect::Signal(Signal::KILL)]);
-    }
-
-    #[test]
-    fn a_failed_start_leaves_it_created() {
-        let (mut state, _) = after(&[Event::Prepared, Event::Start, Event::LaunchFailed]);
-        assert_eq!(state.phase, Phase::Created);
-        assert_eq!(state.step(&Event::Start).unwrap(), [Effect::Launch]);
-    }
-}
+#[path = "state_tests.rs"]
+mod tests;
 
 #[cfg(test)]
 #[path = "state_property.rs"]

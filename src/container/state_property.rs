@@ -9,6 +9,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Start),
         Just(Event::Stop),
         Just(Event::Kill(Signal::TERM)),
+        Just(Event::Pause),
+        Just(Event::Resume),
         Just(Event::DeadlinePassed),
         any::<bool>().prop_map(|force| Event::Remove { force }),
     ]
@@ -20,6 +22,7 @@ struct World {
     preparing: bool,
     launching: bool,
     running: bool,
+    frozen: bool,
     releasing: bool,
     reaping: bool,
     freeing: bool,
@@ -41,8 +44,16 @@ impl World {
                     );
                     self.launching = true;
                 }
+                Effect::Freeze => {
+                    assert!(self.running && !self.frozen, "what runs is frozen, once");
+                    self.frozen = true;
+                }
+                Effect::Thaw => {
+                    assert!(self.running && self.frozen, "what is frozen is thawed");
+                    self.frozen = false;
+                }
                 Effect::Release => {
-                    self.running = false;
+                    (self.running, self.frozen) = (false, false);
                     self.releasing = true;
                 }
                 Effect::Reap => {
@@ -81,7 +92,10 @@ impl World {
         if self.launching {
             due.extend([Event::Launched, Event::LaunchFailed]);
         }
-        if self.running {
+        if self.frozen {
+            // One that is frozen does not end, unless something else thaws it.
+            due.push(Event::FreezeFailed);
+        } else if self.running {
             due.push(Event::Ended);
         }
         if self.releasing {
@@ -118,6 +132,7 @@ proptest! {
                 world.askers += 1;
             }
             world.take(&accepted.unwrap_or_default());
+            prop_assert_eq!(state.phase == Phase::Paused, world.frozen);
             if pick % 3 != 0 && let Some(answer) = world.answer(pick) {
                 world.take(&state.step(&answer).unwrap());
             }

@@ -46,7 +46,12 @@ pub struct View {
 impl View {
     /// Whether it has a run that has not ended, or is about to have one.
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping | Phase::Leaving)
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping | Phase::Leaving)
+    }
+
+    /// Whether its process runs, frozen or not, so that its cgroup is there.
+    pub fn has_process(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Paused | Phase::Stopping)
     }
 
     /// Whether it ran and its end is told: by then its address and ports are free.

@@ -13,9 +13,11 @@ mod inspect;
 mod kill;
 mod logs;
 mod metrics;
+mod pause;
 mod ping;
 mod ps;
 mod restart;
+mod resume;
 mod rm;
 mod run;
 mod shutdown;
@@ -93,6 +95,8 @@ pub const VERBS: &[&Verb] = &[
     &run::VERB,
     &stop::VERB,
     &kill::VERB,
+    &pause::VERB,
+    &resume::VERB,
     &restart::VERB,
     &rm::VERB,
     &wait::VERB,
@@ -114,8 +118,6 @@ pub const VERBS: &[&Verb] = &[
 
 /// Verbs of the protocol that this version does not have yet.
 pub const LATER: &[&str] = &[
-    "pause",
-    "resume",
     "exec",
     "attach",
     "input",

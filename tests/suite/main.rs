@@ -28,6 +28,7 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod image_verbs; // images looked after, disk and metrics measured
+mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls;
 mod races; // what is asked while something else is under way // images from a real registry

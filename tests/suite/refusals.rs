@@ -71,6 +71,8 @@ const LINES: &[(&str, &str)] = &[
     ("start nobody", "not-found"),
     ("stop nobody", "not-found"),
     ("kill nobody", "not-found"),
+    ("pause nobody", "not-found"),
+    ("resume nobody", "not-found"),
     ("rm nobody", "not-found"),
     ("wait nobody", "not-found"),
     ("logs nobody", "not-found"),
@@ -100,7 +102,7 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
     let mut conn = daemon.conn();
     for line in [
         "exec web -- true",
-        "pause web",
+        "attach web",
         "network ls",
         "volume create x",
         "commit web x",

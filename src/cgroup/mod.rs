@@ -2,6 +2,9 @@
 //!
 //! Sources: kernel `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
+pub mod freezer;
+pub mod limits;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,9 +89,14 @@ impl Cgroups {
 
     /// Whether the kernel's OOM killer has ended a process of `cgroup`. To be asked before the cgroup is removed.
     pub fn oom_killed(&self, cgroup: &str) -> bool {
-        let Some((dir, v1)) = self.dir("memory", cgroup) else { return false };
+        self.oom_kills(cgroup) > 0
+    }
+
+    /// How many processes of `cgroup` it has ended.
+    pub fn oom_kills(&self, cgroup: &str) -> u64 {
+        let Some((dir, v1)) = self.dir("memory", cgroup) else { return 0 };
         let file = if v1 { "memory.oom_control" } else { "memory.events" };
-        keyed(&dir.join(file), "oom_kill").is_some_and(|kills| kills > 0)
+        keyed(&dir.join(file), "oom_kill").unwrap_or(0)
     }
 
     /// What `cgroup` uses now.
