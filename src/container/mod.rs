@@ -3,6 +3,7 @@
 
 mod ask;
 mod effects;
+pub mod exec;
 pub mod follow;
 pub mod log;
 pub mod plan;

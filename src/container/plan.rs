@@ -199,7 +199,7 @@ fn workdir(wishes: &Wishes, image: &str) -> String {
 }
 
 /// The environment: defaults, then the image's, then the request's; the last word on a key counts, in the first place.
-fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
+pub(super) fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
     let defaults = [PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={}", home.unwrap_or("/"))];
     let mut env: Vec<String> = Vec::new();
     for variable in defaults.iter().chain(image).chain(own) {

@@ -170,6 +170,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
         supervisor,
         images,
         ground,
+        execs: Rc::default(),
         changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),

@@ -6,6 +6,7 @@ mod check;
 mod create;
 mod df;
 mod events;
+mod exec;
 mod help;
 mod image;
 mod info;
@@ -104,6 +105,7 @@ pub const VERBS: &[&Verb] = &[
     &inspect::VERB,
     &logs::VERB,
     &stats::VERB,
+    &exec::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
     &image::inspect::VERB,
@@ -118,7 +120,6 @@ pub const VERBS: &[&Verb] = &[
 
 /// Verbs of the protocol that this version does not have yet.
 pub const LATER: &[&str] = &[
-    "exec",
     "attach",
     "input",
     "resize",
@@ -202,7 +203,7 @@ mod tests {
             ("image", Code::UnknownVerb),
             ("image frob", Code::UnknownVerb),
             ("PING", Code::UnknownVerb),
-            ("exec web -- true", Code::Unsupported),
+            ("attach web", Code::Unsupported),
             ("stop", Code::BadRequest),
             ("stop a b", Code::BadRequest),
             ("stop web tiemout=3", Code::BadOption),

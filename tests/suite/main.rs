@@ -26,6 +26,7 @@ mod words; // the vectors of words.tsv
 mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
+mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
