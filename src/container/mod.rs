@@ -7,6 +7,7 @@ pub mod exec;
 pub mod follow;
 pub mod log;
 pub mod plan;
+pub mod processes;
 mod rootfs;
 mod spec;
 pub mod state;
@@ -23,7 +24,7 @@ use std::time::{Duration, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop};
+pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Plan, Source};
 use self::state::{Effect, Event, State};

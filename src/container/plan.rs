@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::user::{self, User};
+use crate::cgroup::limits::Limits;
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
@@ -73,6 +74,15 @@ pub struct Wishes {
     pub remove_at_end: bool,
 }
 
+impl Wishes {
+    /// Puts other limits in the place of those that were wished for.
+    pub fn limit(&mut self, limits: &Limits) {
+        self.memory = limits.memory.or(self.memory);
+        self.milli_cpus = limits.milli_cpus.or(self.milli_cpus);
+        self.pids = limits.pids.or(self.pids);
+    }
+}
+
 /// Where a container's things lie, and what else its daemon settles for it.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -109,6 +119,7 @@ impl Places {
 }
 
 /// A container as it will be run, each time it is started. Complete: nothing is looked up later.
+#[derive(Clone)]
 pub struct Plan {
     /// Its name/tag pair.
     pub name: Name,

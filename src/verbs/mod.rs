@@ -26,6 +26,8 @@ mod start;
 mod stats;
 mod stop;
 mod stream;
+mod top;
+mod update;
 mod version;
 mod wait;
 
@@ -106,6 +108,8 @@ pub const VERBS: &[&Verb] = &[
     &logs::VERB,
     &stats::VERB,
     &exec::VERB,
+    &top::VERB,
+    &update::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
     &image::inspect::VERB,
@@ -123,8 +127,6 @@ pub const LATER: &[&str] = &[
     "attach",
     "input",
     "resize",
-    "top",
-    "update",
     "commit",
     "diff",
     "cp",
