@@ -8,12 +8,13 @@ use actix::Addr;
 use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
+use crate::container::exec::{Exec, Execs};
 use crate::container::follow::Changes;
 use crate::container::view::View;
 use crate::events::Bus;
 use crate::images::ImageStore;
 use crate::outbox::Postage;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::supervisor::{Child, Find, Found, List, ShutDown, Supervisor};
 use crate::undo::Ground;
 
@@ -29,6 +30,8 @@ pub struct Engine {
     pub images: Addr<ImageStore>,
     /// The tools, the network and the control groups.
     pub ground: Ground,
+    /// More processes in containers.
+    pub execs: Rc<Execs>,
     /// Tells when logs grow.
     pub changes: Rc<Changes>,
     /// What waits to be written to clients of the control socket.
@@ -41,7 +44,24 @@ pub struct Engine {
     pub leave: Notify,
 }
 
+/// What runs, or ran, under a name.
+pub enum Target {
+    /// A container.
+    Container(Found),
+    /// One more process in a container.
+    Exec(Rc<Exec>),
+}
+
 impl Engine {
+    /// A container as [`Engine::find`] has it, else an exec by its id or a prefix of that.
+    pub async fn target(&self, name: &str) -> Result<Target, Refusal> {
+        match self.find(name).await {
+            Ok(found) => Ok(Target::Container(found)),
+            Err(refusal) if refusal.code() == Code::NotFound => self.execs.find(name)?.map(Target::Exec).ok_or(refusal),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// A container by its pair, id or a prefix of the id, or one that went less than a minute ago.
     pub async fn find(&self, name: &str) -> Result<Found, Refusal> {
         self.supervisor.send(Find(name.to_owned())).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?

@@ -1,11 +1,13 @@
 //! Names of things, valid by construction: what holds one of these never needs to check it again.
 
 mod container;
+mod exec;
 mod image;
 mod publish;
 mod signal;
 
 pub use container::{ContainerId, Name};
+pub use exec::ExecId;
 pub use image::ImageRef;
 pub use publish::{HostPorts, Proto, Publish, PublishedPort};
 pub use signal::Signal;

@@ -7,8 +7,9 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::plan::Plan;
-use super::state::Event;
-use super::{Container, View};
+use super::state::{Event, Phase};
+use super::{Container, View, effects};
+use crate::cgroup::limits::Limits;
 use crate::id::Signal;
 use crate::refusal::Refusal;
 
@@ -56,6 +57,14 @@ pub struct Remove {
 #[derive(Message)]
 #[rtype(result = "Arc<Plan>")]
 pub struct Inspect;
+
+/// Gives a container other limits: at once where it runs, and for every start to come.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Update {
+    /// Those that change.
+    pub limits: Limits,
+}
 
 impl Handler<Start> for Container {
     type Result = ResponseFuture<Result<Arc<View>, Refusal>>;
@@ -125,5 +134,34 @@ impl Handler<Inspect> for Container {
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Arc<Plan> {
         self.plan.clone()
+    }
+}
+
+impl Handler<Update> for Container {
+    type Result = ResponseActFuture<Self, Result<(), Refusal>>;
+
+    fn handle(&mut self, Update { limits }: Update, _: &mut Context<Self>) -> Self::Result {
+        let refused = match self.state.phase {
+            // Its limits are being written by crun at this moment.
+            Phase::Starting => Some(Refusal::wrong_state("it is starting; try again")),
+            Phase::Removing => Some(Refusal::not_found("it is being removed")),
+            _ => None,
+        };
+        let (plan, ground) = (self.plan.clone(), self.ground.clone());
+        let runs = self.view.borrow().has_process();
+        let applied = async move {
+            match refused {
+                Some(refusal) => Err(refusal),
+                None if runs => effects::limit(limits, plan, ground).await,
+                None => Ok(()),
+            }
+        };
+        Box::pin(applied.into_actor(self).map(move |applied, actor, _| match applied {
+            Ok(()) => {
+                Arc::make_mut(&mut actor.plan).wishes.limit(&limits);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.within(&actor.plan.name)),
+        }))
     }
 }

@@ -11,6 +11,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use super::plan::Plan;
 use super::{program, rootfs, spec};
 use crate::cgroup::freezer::Frozen;
+use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
@@ -193,6 +194,20 @@ pub async fn frozen(told: Result<(), Refusal>, plan: Arc<Plan>, ground: Ground) 
         Ok(Frozen::NotYet) => {
             Err(Refusal::timeout("a process of it cannot be frozen: it waits in the kernel, for a disk perhaps"))
         }
+    })
+    .await
+}
+
+/// Changes the limits of a container that runs.
+pub async fn limit(limits: Limits, plan: Arc<Plan>, ground: Ground) -> Result<(), Refusal> {
+    let cgroups = (*ground.cgroups).clone();
+    off_thread(move || {
+        cgroups.set_limits(&plan.places.cgroup, &limits).map_err(|e| match e.raw_os_error() {
+            Some(nix::libc::EBUSY) => {
+                Refusal::wrong_state("it uses more memory than that, and too little can be freed")
+            }
+            _ => Refusal::io("the cgroup's limits", &e),
+        })
     })
     .await
 }

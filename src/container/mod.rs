@@ -3,9 +3,11 @@
 
 mod ask;
 mod effects;
+pub mod exec;
 pub mod follow;
 pub mod log;
 pub mod plan;
+pub mod processes;
 mod program;
 mod rootfs;
 mod spec;
@@ -23,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop};
+pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Plan, Source};
 use self::state::{Effect, Event, State};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::user::{self, User};
+use crate::cgroup::limits::Limits;
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
@@ -75,6 +76,15 @@ pub struct Wishes {
     pub remove_at_end: bool,
 }
 
+impl Wishes {
+    /// Puts other limits in the place of those that were wished for.
+    pub fn limit(&mut self, limits: &Limits) {
+        self.memory = limits.memory.or(self.memory);
+        self.milli_cpus = limits.milli_cpus.or(self.milli_cpus);
+        self.pids = limits.pids.or(self.pids);
+    }
+}
+
 /// Where a container's things lie, and what else its daemon settles for it.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -111,6 +121,7 @@ impl Places {
 }
 
 /// A container as it will be run, each time it is started. Complete: nothing is looked up later.
+#[derive(Clone)]
 pub struct Plan {
     /// Its name/tag pair.
     pub name: Name,
@@ -202,7 +213,7 @@ fn workdir(wishes: &Wishes, image: &str) -> String {
 }
 
 /// The environment: defaults, then the image's, then the request's; the last word on a key counts, in the first place.
-fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
+pub(super) fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
     let defaults = [PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={}", home.unwrap_or("/"))];
     let mut env: Vec<String> = Vec::new();
     for variable in defaults.iter().chain(image).chain(own) {

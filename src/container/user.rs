@@ -1,5 +1,6 @@
 //! Who a container's process is: `user=` resolved against the image's own `/etc/passwd` and `/etc/group`.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -31,6 +32,12 @@ pub fn resolve(spec: &str, rootfs: &Path) -> Result<User, Refusal> {
     let passwd = read(rootfs, "etc/passwd")?;
     let group = read(rootfs, "etc/group")?;
     from_files(spec, &passwd, &group)
+}
+
+/// The names of users by their ids, as the files of `rootfs` have them; the first name of an id counts.
+pub fn names(rootfs: &Path) -> Result<HashMap<u32, String>, Refusal> {
+    let passwd = read(rootfs, "etc/passwd")?;
+    Ok(passwd.lines().rev().filter_map(Entry::of).map(|entry| (entry.uid, entry.name.to_owned())).collect())
 }
 
 fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {

@@ -202,6 +202,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         supervisor,
         images,
         ground,
+        execs: Rc::default(),
         changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),

@@ -81,6 +81,13 @@ impl fmt::Debug for Name {
     }
 }
 
+/// 64 hexadecimal digits drawn at random.
+pub(super) fn random_digits() -> Result<String, Refusal> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|e| Refusal::internal(format_args!("no random bytes: {e}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A container's id: 64 hexadecimal digits drawn at random.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerId(String);
@@ -91,9 +98,7 @@ impl ContainerId {
 
     /// A new id.
     pub fn random() -> Result<Self, Refusal> {
-        let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes).map_err(|e| Refusal::internal(format_args!("no random bytes: {e}")))?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        random_digits().map(Self)
     }
 
     /// The 64 digits.

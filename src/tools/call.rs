@@ -158,7 +158,7 @@ pub(super) fn command(path: &Path) -> Command {
 /// goes on writing. What it makes has the usual modes whatever our umask is. The kernel takes the end of the *thread*
 /// that forked for the parent's: commands are started from the daemon's one thread.
 #[expect(unsafe_code, reason = "nothing but pre_exec reaches between fork and exec")]
-fn bound_to_us(mut command: Command) -> Command {
+pub(super) fn bound_to_us(mut command: Command) -> Command {
     let parent = rustix::process::getpid();
     let bind = move || {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;

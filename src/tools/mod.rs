@@ -5,7 +5,9 @@
 mod call;
 pub mod conmon;
 pub mod crun;
+pub mod exec;
 pub mod nft;
+mod orphans;
 pub mod process;
 mod sealed;
 pub mod skopeo;

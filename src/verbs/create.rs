@@ -229,7 +229,7 @@ fn hostname(text: &str) -> Result<String, Refusal> {
 /// Less than this, and not even crun's own first process fits; Docker's bound too.
 const MEMORY_MIN: u64 = 6 << 20;
 
-fn memory(text: &str) -> Result<u64, Refusal> {
+pub(super) fn memory(text: &str) -> Result<u64, Refusal> {
     let bytes = crate::wire::units::size(text)?;
     if !(MEMORY_MIN..1 << 60).contains(&bytes) {
         return Err(Refusal::bad_value(format_args!("{text}: a memory limit is at least 6m")));
@@ -246,7 +246,7 @@ fn pids(text: &str) -> Result<u32, Refusal> {
 }
 
 /// CPUs with up to three decimals, in thousandths.
-fn milli_cpus(text: &str) -> Result<u32, Refusal> {
+pub(super) fn milli_cpus(text: &str) -> Result<u32, Refusal> {
     let wrong = || Refusal::bad_value(format_args!("{text:?} is not a number of CPUs from 0.01 to 1024"));
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     if decimals.is_empty() || decimals.len() > 3 {

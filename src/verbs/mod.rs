@@ -6,6 +6,7 @@ mod check;
 mod create;
 mod df;
 mod events;
+mod exec;
 mod help;
 mod image;
 mod info;
@@ -25,6 +26,8 @@ mod start;
 mod stats;
 mod stop;
 mod stream;
+mod top;
+mod update;
 mod version;
 mod wait;
 
@@ -104,6 +107,9 @@ pub const VERBS: &[&Verb] = &[
     &inspect::VERB,
     &logs::VERB,
     &stats::VERB,
+    &exec::VERB,
+    &top::VERB,
+    &update::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
     &image::inspect::VERB,
@@ -118,12 +124,9 @@ pub const VERBS: &[&Verb] = &[
 
 /// Verbs of the protocol that this version does not have yet.
 pub const LATER: &[&str] = &[
-    "exec",
     "attach",
     "input",
     "resize",
-    "top",
-    "update",
     "commit",
     "diff",
     "cp",
@@ -208,7 +211,7 @@ mod tests {
             ("image", Code::UnknownVerb),
             ("image frob", Code::UnknownVerb),
             ("PING", Code::UnknownVerb),
-            ("exec web -- true", Code::Unsupported),
+            ("attach web", Code::Unsupported),
             ("stop", Code::BadRequest),
             ("stop a b", Code::BadRequest),
             ("stop web tiemout=3", Code::BadOption),

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::{Args, Call, Line, Opt, Refusal};
 use crate::container::View;
+use crate::container::exec::split::Piece;
 use crate::container::follow::Reader;
 use crate::container::log::Record;
 use crate::container::state::Phase;
@@ -58,6 +59,13 @@ impl LogOptions {
         let time = self.timestamps.then(|| record.time());
         let head = LogHead { stream: record.stream, partial: record.partial, time: time.as_deref() };
         Line::log(&head, text, self.quoted)
+    }
+
+    /// A piece of what an exec wrote to `stream`, read at `time`.
+    pub fn piece(&self, stream: &str, time: SystemTime, piece: &Piece) -> Line {
+        let time = self.timestamps.then(|| humantime::format_rfc3339_nanos(time).to_string());
+        let head = LogHead { stream, partial: piece.partial, time: time.as_deref() };
+        Line::log(&head, &piece.text, self.quoted)
     }
 }
 

@@ -1,9 +1,10 @@
-//! `wait`: until a container has ended.
+//! `wait`: until a container, or an exec, has ended.
 
 use std::sync::Arc;
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::View;
+use crate::engine::Target;
 use crate::supervisor::Found;
 
 const OK: [&str; 3] = ["name", "exit", "oom"];
@@ -11,7 +12,7 @@ const OK: [&str; 3] = ["name", "exit", "oom"];
 /// `wait NAME` → `OK name= exit= oom=`
 pub const VERB: Verb = Verb {
     form: Form { name: "wait", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
-    about: "wait until a container has ended",
+    about: "wait until a container, or an exec, has ended",
     access: Access::Open,
     reply_keys: &[&OK],
     action: Action::Run(|mut args, call| {
@@ -21,9 +22,13 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(name: String, call: Call) -> Result<Line, Refusal> {
-    let view = match call.engine.find(&name).await? {
-        Found::Gone(view) => view,
-        Found::Here(child) => {
+    let view = match call.engine.target(&name).await? {
+        Target::Exec(exec) => {
+            let exit = exec.ended().await?;
+            return Ok(Line::ok(&OK, &[&exec.container, &exit.code, &yes_or_no(exit.oom)]));
+        }
+        Target::Container(Found::Gone(view)) => view,
+        Target::Container(Found::Here(child)) => {
             let mut view = child.view;
             // An error means that the actor is gone; what it last showed is told.
             let _ = view.wait_for(|v| v.has_ended() || v.is_gone()).await;
@@ -37,5 +42,9 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
 fn told(view: &Arc<View>) -> Result<Line, Refusal> {
     let exit =
         view.exit.ok_or_else(|| Refusal::wrong_state(format_args!("{} was removed and never ran", view.name)))?;
-    Ok(Line::ok(&OK, &[&view.name, &exit, &if view.oom { "yes" } else { "no" }]))
+    Ok(Line::ok(&OK, &[&view.name, &exit, &yes_or_no(view.oom)]))
+}
+
+fn yes_or_no(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
 }

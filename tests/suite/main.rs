@@ -27,7 +27,9 @@ mod words; // the vectors of words.tsv
 mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
+mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
+mod limits; // limits changed while it runs, and what runs
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls;

@@ -71,6 +71,17 @@ const LINES: &[(&str, &str)] = &[
     ("start nobody", "not-found"),
     ("stop nobody", "not-found"),
     ("kill nobody", "not-found"),
+    ("exec nobody -- true", "not-found"),
+    ("exec nobody", "bad-request"),
+    ("exec nobody --", "bad-request"),
+    ("exec nobody env=novalue -- true", "bad-value"),
+    ("exec nobody workdir=relative -- true", "bad-value"),
+    ("wait 0123456789abcdef", "not-found"),
+    ("top nobody", "not-found"),
+    ("update nobody pids=5", "not-found"),
+    ("update nobody", "bad-request"),
+    ("update nobody memory=1", "bad-value"),
+    ("update nobody cpus=0", "bad-value"),
     ("pause nobody", "not-found"),
     ("resume nobody", "not-found"),
     ("rm nobody", "not-found"),
@@ -101,7 +112,7 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
     daemon.import_busybox();
     let mut conn = daemon.conn();
     for line in [
-        "exec web -- true",
+        "exec web tty=yes -- true",
         "attach web",
         "network ls",
         "volume create x",

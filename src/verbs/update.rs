@@ -1,0 +1,47 @@
+//! `update`: other limits for a container, at once where it runs and for every start to come.
+
+use super::create::{memory, milli_cpus};
+use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::cgroup::limits::Limits;
+use crate::container::Update;
+use crate::engine::unanswered;
+
+const OK: [&str; 1] = ["name"];
+
+/// `update NAME [memory=] [cpus=] [pids=]` → `OK name=`
+pub const VERB: Verb = Verb {
+    form: Form {
+        name: "update",
+        required: &["NAME"],
+        optional: &[],
+        options: &[
+            &Opt::once("memory", "SIZE", "memory limit"),
+            &Opt::once("cpus", "N[.NNN]", "CPU limit, in CPUs"),
+            &Opt::once("pids", "N", "limit of processes and threads; 0 for none"),
+        ],
+        argv: Argv::No,
+    },
+    about: "give a container other limits, while it runs too",
+    access: Access::Change,
+    reply_keys: &[&OK],
+    action: Action::Run(|mut args, call| {
+        let name = args.required()?;
+        let limits = Limits {
+            memory: args.value("memory", memory)?,
+            milli_cpus: args.value("cpus", milli_cpus)?,
+            pids: args.number("pids")?,
+        };
+        if limits.is_empty() {
+            return Err(Refusal::bad_request("say what is to change: memory=, cpus= or pids="));
+        }
+        Ok(Box::pin(run(name, limits, call)))
+    }),
+};
+
+async fn run(name: String, limits: Limits, call: Call) -> Result<Line, Refusal> {
+    let child = call.engine.child(&name).await?;
+    let addr = child.addr;
+    call.finish(async move { addr.send(Update { limits }).await.map_err(|e| unanswered(&e))? }).await?;
+    let name = child.view.borrow().name.clone();
+    Ok(Line::ok(&OK, &[&name]))
+}
