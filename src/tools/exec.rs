@@ -177,9 +177,9 @@ fn memory(name: &str, bytes: &[u8]) -> std::io::Result<File> {
 fn last_error(log: &File) -> Option<String> {
     let mut bytes = vec![0; LOG_MAX];
     let count = log.read_at(&mut bytes, 0).unwrap_or(0);
-    let entries =
+    let mut entries =
         bytes[..count].split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
-    entries.filter(|entry| entry.level == "error").last().map(|entry| entry.msg)
+    entries.rfind(|entry| entry.level == "error").map(|entry| entry.msg)
 }
 
 /// What crun's own words mean to the asker.

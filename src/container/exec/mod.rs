@@ -82,7 +82,7 @@ async fn start(
     // One that has ended already cannot be held, and needs not be.
     let held = start_time(running.pid).and_then(|start| Held::take(running.pid, start));
     let (sender, end) = watch::channel(None);
-    let output = output::read(&mut running, end.clone())?;
+    let output = output::read(&mut running, &end)?;
     let exec = Exec { id, container: plan.name.clone(), held: RefCell::new(held), end };
     let watch = async move {
         let ended = running.ended().await.map(|code| {

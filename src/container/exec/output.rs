@@ -38,7 +38,7 @@ impl Output {
 }
 
 /// Begins to read both streams of `running`, whose end shows in `end`.
-pub fn read(running: &mut Running, end: watch::Receiver<End>) -> Result<Output, Refusal> {
+pub fn read(running: &mut Running, end: &watch::Receiver<End>) -> Result<Output, Refusal> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let streams = running.take_output().ok_or_else(|| Refusal::internal("the output is taken already"))?;
     for (stream, pipe) in [("stdout", streams.0), ("stderr", streams.1)] {
