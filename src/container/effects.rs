@@ -76,7 +76,7 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     let attachment = attachment?;
     mounted?;
     let config = spec::make(&plan, &attachment.netns)?;
-    write_bundle(plan.clone(), attachment.ip, &config).await?;
+    write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
     let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
     let waiting = conmon::spawn(&ground.tools, &ground.crun, &watch)?;
     if let Some((pid, start)) = waiting.pid().and_then(|pid| Some((pid, process::start_time(pid)?))) {
@@ -103,12 +103,12 @@ async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
 
 async fn write_bundle(
     plan: Arc<Plan>,
-    ip: std::net::Ipv4Addr,
+    (ip, gateway): (std::net::Ipv4Addr, std::net::Ipv4Addr),
     config: &oci_spec::runtime::Spec,
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     off_thread(move || {
-        rootfs::write_etc(&plan, ip)?;
+        rootfs::write_etc(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await

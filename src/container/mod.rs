@@ -2,13 +2,17 @@
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
 mod ask;
+pub mod devices;
 mod effects;
 pub mod follow;
+pub mod limits;
 pub mod log;
 pub mod plan;
 mod rootfs;
+pub mod security;
 mod spec;
 pub mod state;
+pub mod storage;
 pub mod usage;
 mod user;
 pub mod view;

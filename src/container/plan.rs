@@ -1,14 +1,20 @@
 //! What a container is to be: a client's request, and the plan that comes of it together with its image.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::devices::{self, Device, DeviceWish};
+use super::limits::Ulimit;
+use super::security::{Capabilities, Security};
+use super::storage::Storage;
 use super::user::{self, User};
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
+use crate::tools::init;
 
 /// The `PATH` of a process whose image sets none; Docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -59,12 +65,30 @@ pub struct Wishes {
     pub labels: BTreeMap<String, String>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
+    /// Name servers, in place of the host's.
+    pub dns: Vec<IpAddr>,
+    /// Lines of `/etc/hosts`; without an address, the host's own on the network.
+    pub hosts: Vec<(String, Option<IpAddr>)>,
     /// Memory limit in bytes.
     pub memory: Option<u64>,
+    /// Limit of memory and swap together in bytes, -1 for none.
+    pub memory_swap: Option<i64>,
     /// CPU limit in thousandths of a CPU.
     pub milli_cpus: Option<u32>,
+    /// The CPUs it may use.
+    pub cpuset: Option<String>,
     /// Limit of processes and threads; 0 for none.
     pub pids: Option<u32>,
+    /// Resource limits of its processes.
+    pub ulimits: Vec<Ulimit>,
+    /// What it may do.
+    pub security: Security,
+    /// What it sees beside its root filesystem.
+    pub storage: Storage,
+    /// Devices of the host.
+    pub devices: Vec<DeviceWish>,
+    /// An init before its own program.
+    pub init: bool,
     /// In place of the image's StopSignal.
     pub stop_signal: Option<Signal>,
     /// How long a stop waits.
@@ -134,6 +158,12 @@ pub struct Plan {
     pub hostname: String,
     /// Its labels.
     pub labels: Arc<BTreeMap<String, String>>,
+    /// What its root may do.
+    pub capabilities: Capabilities,
+    /// Devices of the host that it is given.
+    pub devices: Vec<Device>,
+    /// The program of the host that comes before its own.
+    pub init: Option<PathBuf>,
     /// What was wished for beyond that.
     pub wishes: Wishes,
     /// The signal that asks it to stop.
@@ -155,6 +185,8 @@ impl Plan {
         let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
+        let own = Capabilities::own()?;
+        wishes.ulimits.iter().try_for_each(|limit| limit.check(own))?;
         let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
         Ok(Self {
             argv,
@@ -162,6 +194,9 @@ impl Plan {
             workdir: workdir(&wishes, &image.workdir),
             user,
             hostname,
+            capabilities: wishes.security.capabilities(own)?,
+            devices: devices::find(&wishes.devices, wishes.security.privileged)?,
+            init: wishes.init.then(init::find).transpose()?,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
             stop_timeout: wishes

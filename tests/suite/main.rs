@@ -27,6 +27,7 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod image_verbs; // images looked after, disk and metrics measured
+mod options; // what a container is given by options
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 
