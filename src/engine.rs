@@ -16,6 +16,7 @@ use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Child, Find, Found, List, ShutDown, Supervisor};
 use crate::undo::Ground;
+use crate::volumes::Volumes;
 
 /// Everything a verb may turn to. One thread's; sessions share it.
 pub struct Engine {
@@ -27,6 +28,8 @@ pub struct Engine {
     pub supervisor: Addr<Supervisor>,
     /// Who keeps the images.
     pub images: Addr<ImageStore>,
+    /// The named volumes.
+    pub volumes: Volumes,
     /// The tools, the network and the control groups.
     pub ground: Ground,
     /// Tells when logs grow.

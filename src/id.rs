@@ -4,8 +4,10 @@ mod container;
 mod image;
 mod publish;
 mod signal;
+mod volume;
 
 pub use container::{ContainerId, Name};
 pub use image::ImageRef;
 pub use publish::{HostPorts, Proto, Publish, PublishedPort};
 pub use signal::Signal;
+pub use volume::VolumeName;

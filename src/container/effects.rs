@@ -8,7 +8,7 @@ use std::sync::Arc;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
-use super::{rootfs, spec};
+use super::{rootfs, spec, volumes};
 use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
@@ -172,5 +172,9 @@ pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refu
     for path in [&plan.places.data, &plan.places.bundle] {
         journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
     }
-    off_thread(move || rootfs::prepare(&plan.places)).await
+    off_thread(move || {
+        rootfs::prepare(&plan.places)?;
+        volumes::prepare(&plan.binds, &plan.lower_dir)
+    })
+    .await
 }

@@ -4,6 +4,7 @@
 mod ask;
 pub mod devices;
 mod effects;
+mod fill;
 pub mod follow;
 pub mod limits;
 pub mod log;
@@ -16,6 +17,7 @@ pub mod storage;
 pub mod usage;
 mod user;
 pub mod view;
+pub mod volumes;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -28,7 +30,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Remove, Start, Stop};
 use self::effects::{Exit, Init, Run, SharedJournal};
-use self::plan::{Plan, Source};
+use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
@@ -71,8 +73,8 @@ pub struct Keeper {
 /// A container.
 pub struct Container {
     plan: Arc<Plan>,
-    /// Held while a run may need it: an image that a container uses is not removed.
-    source: Option<Source>,
+    /// Held while a run may need it: an image or volume that a container uses is not removed.
+    kept: Option<Kept>,
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
@@ -92,7 +94,7 @@ pub struct Container {
 impl Container {
     /// A container of `plan`, keeping its journal at `journal`. `prepared` hears when it is made, or why it is not.
     pub fn new(
-        (plan, source): (Plan, Source),
+        (plan, kept): (Plan, Kept),
         journal: &Path,
         ground: Ground,
         bus: Bus,
@@ -106,7 +108,7 @@ impl Container {
         let stop_timeout = plan.stop_timeout;
         Ok(Self {
             plan: Arc::new(plan),
-            source: Some(source),
+            kept: Some(kept),
             ground,
             bus,
             keeper,
@@ -292,7 +294,7 @@ impl Container {
     }
 
     fn let_go(&mut self) {
-        self.source = None;
+        self.kept = None;
         self.tell("remove", Vec::new());
         self.keeper.let_go.do_send(LetGo { id: self.plan.id.clone() });
     }

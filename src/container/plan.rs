@@ -11,10 +11,12 @@ use super::limits::Ulimit;
 use super::security::{Capabilities, Security};
 use super::storage::Storage;
 use super::user::{self, User};
+use super::volumes::{self, Bind};
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
 use crate::tools::init;
+use crate::volumes::Held;
 
 /// The `PATH` of a process whose image sets none; Docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,6 +46,14 @@ impl Source {
             Self::Directory(dir) => dir.display().to_string(),
         }
     }
+}
+
+/// What a container keeps others from removing.
+pub struct Kept {
+    /// What its root filesystem comes from.
+    pub source: Source,
+    /// Its named volumes.
+    pub volumes: Vec<Held>,
 }
 
 /// What a client asks for, checked as far as it can be without its image.
@@ -104,6 +114,8 @@ pub struct Places {
     pub data: PathBuf,
     /// The bundle: runtime spec, generated `/etc` files, conmon's sockets; in the run directory.
     pub bundle: PathBuf,
+    /// Where named volumes are kept.
+    pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.
     pub cgroup: String,
     /// How long a stop waits where neither request nor image says.
@@ -162,6 +174,8 @@ pub struct Plan {
     pub capabilities: Capabilities,
     /// Devices of the host that it is given.
     pub devices: Vec<Device>,
+    /// Files of the host that it sees.
+    pub binds: Vec<Bind>,
     /// The program of the host that comes before its own.
     pub init: Option<PathBuf>,
     /// What was wished for beyond that.
@@ -196,6 +210,7 @@ impl Plan {
             hostname,
             capabilities: wishes.security.capabilities(own)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
+            binds: volumes::plan(&wishes, &image.volumes, &places)?,
             init: wishes.init.then(init::find).transpose()?,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),

@@ -135,9 +135,8 @@ fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
 }
 
 fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
-    let (storage, privileged) = (&plan.wishes.storage, plan.wishes.security.privileged);
-    let shm_size = format!("size={}", storage.shm_size.unwrap_or(SHM_SIZE));
-    let system = if privileged { "rw" } else { "ro" };
+    let shm_size = format!("size={}", plan.wishes.storage.shm_size.unwrap_or(SHM_SIZE));
+    let system = if plan.wishes.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
@@ -152,19 +151,38 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", system])?,
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", system])?,
     ];
-    // Docker's rule: what it cannot write elsewhere, it cannot write there.
-    let etc = if storage.read_only { "ro" } else { "rw" };
-    for file in ["hosts", "hostname", "resolv.conf"] {
-        let source = plan.places.data.join("etc").join(file);
-        mounts.push(mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", etc])?);
-    }
     if let Some(init) = &plan.init {
         mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
-    for tmpfs in &storage.tmpfs {
+    let asked_for = asked_for(plan)?;
+    let etc = etc_files(plan)?.into_iter().filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
+    // Before the files of /etc, so that these are seen in a volume there too.
+    Ok(mounts.into_iter().chain(asked_for.iter().cloned()).chain(etc).collect())
+}
+
+/// The files that are made for it.
+fn etc_files(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+    // Docker's rule: what it cannot write elsewhere, it cannot write there.
+    let access = if plan.wishes.storage.read_only { "ro" } else { "rw" };
+    let bound = |file: &&str| {
+        let source = plan.places.data.join("etc").join(file);
+        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", access])
+    };
+    ["hosts", "hostname", "resolv.conf"].iter().map(bound).collect()
+}
+
+/// Volumes and tmpfs, outer ones first.
+fn asked_for(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+    let tmpfs = plan.wishes.storage.tmpfs.iter().map(|tmpfs| {
         let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
-        mounts.push(mount(&tmpfs.destination.to_string_lossy(), "tmpfs", "tmpfs", &options)?);
-    }
+        mount(&tmpfs.destination.to_string_lossy(), "tmpfs", "tmpfs", &options)
+    });
+    let binds = plan.binds.iter().map(|bind| {
+        let access: &[&str] = if bind.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate", "rw"] };
+        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), access)
+    });
+    let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
+    mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(mounts)
 }
 

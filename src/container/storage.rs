@@ -1,7 +1,8 @@
-//! What a container sees beside its root filesystem: tmpfs and shared memory. Says where, not how it is mounted.
+//! What a container sees beside its root filesystem: volumes, tmpfs and shared memory. Says where, not how it is mounted.
 
 use std::path::{Component, Path, PathBuf};
 
+use super::volumes::VolumeWish;
 use crate::refusal::Refusal;
 use crate::wire::units::{number, size};
 
@@ -10,6 +11,8 @@ use crate::wire::units::{number, size};
 pub struct Storage {
     /// The root filesystem cannot be written.
     pub read_only: bool,
+    /// Files of the host, and volumes.
+    pub volumes: Vec<VolumeWish>,
     /// Filesystems in memory.
     pub tmpfs: Vec<Tmpfs>,
     /// Bytes of `/dev/shm`.

@@ -30,6 +30,7 @@ use crate::tools::Tools;
 use crate::tools::crun::Crun;
 use crate::undo::Ground;
 use crate::verbs;
+use crate::volumes::Volumes;
 
 /// How many threads may do blocking work at once; they end when they have had none for ten seconds.
 const WORKERS: usize = 8;
@@ -70,6 +71,11 @@ impl Dirs {
     /// Writable layers and logs of containers.
     fn containers(&self) -> PathBuf {
         self.root.join("containers")
+    }
+
+    /// Named volumes, which outlive us.
+    fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
     }
 }
 
@@ -129,6 +135,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     let doors = doors::Doors::claim(&config)?;
     make_dirs(&dirs)?;
     sweep::discard_other_boots(&dirs)?;
+    Volumes::sweep(&dirs.volumes());
     let engine = Rc::new(start(config, &dirs, began).await?);
     sweep::containers(&dirs, &engine.ground, &engine.config).await;
     let mut signals = Signals::listen()?;
@@ -159,9 +166,11 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
         data: dirs.containers(),
         bundles: dirs.bundles(),
         journals: dirs.journals(),
+        volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
         stop_timeout: config.stop_timeout,
     };
+    let volumes = Volumes::new(&dirs.volumes(), bus.clone());
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
     Ok(Engine {
@@ -169,6 +178,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
         bus,
         supervisor,
         images,
+        volumes,
         ground,
         changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
@@ -179,7 +189,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant) -> Result<Engine, Re
 }
 
 fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {
-    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers()] {
+    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
         make_dir(&dir, 0o700)?;
     }
     Ok(())

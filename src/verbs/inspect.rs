@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::plan::{Plan, Wishes};
 use crate::container::storage::Tmpfs;
+use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
 use crate::engine::unanswered;
+use crate::id::VolumeName;
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
@@ -98,6 +100,16 @@ fn storage(plan: &Plan) -> Value {
     json!({
         "read-only": storage.read_only,
         "shm-size": storage.shm_size,
+        "volumes": plan.binds.iter().map(bind).collect::<Vec<_>>(),
         "tmpfs": storage.tmpfs.iter().map(tmpfs).collect::<Vec<_>>(),
+    })
+}
+
+fn bind(bind: &Bind) -> Value {
+    json!({
+        "volume": bind.volume.as_ref().map(VolumeName::as_str),
+        "source": bind.source,
+        "destination": bind.destination,
+        "read-only": bind.read_only,
     })
 }

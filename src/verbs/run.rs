@@ -1,12 +1,11 @@
 //! `run`: a container made and started in one go; with `attach=yes` its output is streamed until it ends.
 
-use super::create::{self, Request};
+use super::create::{self, Made, Request};
 use super::start::{start, told};
 use super::stream::{LogOptions, Stream, TEXT, TIMESTAMPS};
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::Remove;
 use crate::container::follow::Reader;
-use crate::supervisor::Child;
 
 const OK: [&str; 3] = ["name", "id", "exit"];
 /// Tells an attached client, before the first output, what it may send signals to.
@@ -47,22 +46,22 @@ pub const VERB: Verb = Verb {
             return Err(Refusal::bad_option("text= and timestamps= go with attach=yes"));
         }
         Ok(Box::pin(async move {
-            let child = request.make(&call).await?;
-            if attach { attached(child, options, call).await } else { detached(child, call).await }
+            let made = request.make(&call).await?;
+            if attach { attached(made, options, call).await } else { detached(made, call).await }
         }))
     }),
 };
 
-async fn detached(child: Child, call: Call) -> Result<Line, Refusal> {
-    let view = call.finish(start_or_remove(child)).await?;
+async fn detached(made: Made, call: Call) -> Result<Line, Refusal> {
+    let view = call.finish(start_or_remove(made)).await?;
     Ok(told(&view))
 }
 
-async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line, Refusal> {
+async fn attached(made: Made, options: LogOptions, call: Call) -> Result<Line, Refusal> {
     // Opened before it runs: with rm=yes it may be gone before we look again.
-    let reader = Reader::open(&child.places.log())?;
-    let (mut view, started) = (child.view.clone(), child.clone());
-    let began = call.finish(start_or_remove(started)).await?;
+    let reader = Reader::open(&made.child.places.log())?;
+    let mut view = made.child.view.clone();
+    let began = call.finish(start_or_remove(made)).await?;
     call.line(&Line::progress(&STARTED, &[&"started", &began.name, &began.id])).await;
     Stream { reader, options, view: view.clone() }.follow(&call).await?;
     let ended =
@@ -71,13 +70,14 @@ async fn attached(child: Child, options: LogOptions, call: Call) -> Result<Line,
 }
 
 /// A run that fails leaves nothing behind.
-async fn start_or_remove(child: Child) -> Result<std::sync::Arc<crate::container::View>, Refusal> {
+async fn start_or_remove(Made { child, fresh }: Made) -> Result<std::sync::Arc<crate::container::View>, Refusal> {
     let mut view = child.view.clone();
     let addr = child.addr.clone();
     let started = start(child).await;
     if started.is_err() && addr.send(Remove { force: true }).await.is_ok() {
         // An error means that it is gone, which is what is waited for.
         let _ = view.wait_for(|v| v.is_gone()).await;
+        fresh.remove().await;
     }
     started
 }

@@ -30,6 +30,7 @@ mod image_verbs; // images looked after, disk and metrics measured
 mod options; // what a container is given by options
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
+mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.
 mod images; // the image store

@@ -53,9 +53,8 @@ fn a_privileged_container_may_what_we_may() {
     daemon.import_busybox();
     assert_eq!(capabilities(&daemon, "privileged=yes"), own_capabilities());
     // Closed to others: settings of the kernel, what is masked, devices.
-    let script = "for f in /proc/sys/kernel/domainname; do \
-        test -w $f && echo $f; done; grep -c \" /proc/[^ ]* \" /proc/mounts; true";
-    assert_eq!(seen(&daemon, "privileged=yes", script), "/proc/sys/kernel/domainname,0");
+    let script = "(echo x >/proc/sys/kernel/domainname) 2>/dev/null && echo written; grep -c \" /proc/[^ ]* \" /proc/mounts; true";
+    assert_eq!(seen(&daemon, "privileged=yes", script), "written,0");
     assert!(seen(&daemon, "", script).parse::<u32>().is_ok_and(|masked| masked > 3));
     let loops = "mknod /x b 7 0; cat /x >/dev/null 2>&1 && echo open || echo closed";
     assert_eq!(seen(&daemon, "cap-add=MKNOD", loops), "closed");

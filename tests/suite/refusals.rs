@@ -102,7 +102,6 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
         "exec web -- true",
         "pause web",
         "network ls",
-        "volume create x",
         "commit web x",
         "cp web:/x /y",
         "run busybox restart=always",

@@ -14,9 +14,11 @@ use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_o
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::limits::cpuset;
 use crate::container::plan::{Source, Wishes};
-use crate::id::{ImageRef, Name, Signal};
+use crate::container::volumes::VolumeSource;
+use crate::id::{ImageRef, Name, Signal, VolumeName};
 use crate::images::{PullOptions, PullPolicy};
 use crate::supervisor::{Child, Create};
+use crate::volumes::{Held, Volumes};
 use crate::wire::args::absolute;
 
 const OK: [&str; 2] = ["name", "id"];
@@ -47,7 +49,7 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("alias", "NAME", "another name on its network").later(),
     &Opt::many("dns", "ADDRESS", "a name server"),
     &Opt::many("add-host", "NAME:ADDRESS", "a line of /etc/hosts"),
-    &Opt::many("volume", "SRC:DST[:ro]", "a directory or volume mounted").later(),
+    &Opt::many("volume", "SRC:DST[:ro]", "a directory of the host or a named volume mounted"),
     &Opt::many("tmpfs", "DST[:size=SIZE,mode=MODE]", "a tmpfs mounted"),
     &Opt::once("read-only", "yes|no", "a root filesystem that cannot be written"),
     &Opt::once("memory-swap", "SIZE", "limit of memory and swap together"),
@@ -85,7 +87,7 @@ pub const VERB: Verb = Verb {
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         Ok(Box::pin(async move {
-            let child = request.make(&call).await?;
+            let child = request.make(&call).await?.child;
             let view = child.view.borrow().clone();
             Ok(Line::ok(&OK, &[&view.name, &view.id]))
         }))
@@ -119,7 +121,7 @@ impl Request {
 
     /// Makes the container, pulling its image first where that is needed. Until the making begins, whoever leaves gives
     /// it up.
-    pub async fn make(self, call: &Call) -> Result<Child, Refusal> {
+    pub async fn make(self, call: &Call) -> Result<Made, Refusal> {
         let Self { name, origin, wishes } = self;
         let source = match origin {
             Origin::Image { reference, policy, options } => {
@@ -127,14 +129,62 @@ impl Request {
             }
             Origin::Directory(dir) => Source::Directory(existing(dir).await?),
         };
-        let supervisor = call.engine.supervisor.clone();
-        let made = async move {
-            supervisor
-                .send(Create { name, source, wishes })
-                .await
-                .map_err(|e| Refusal::unanswered("the supervisor", &e))?
-        };
-        call.finish(made).await
+        let (supervisor, volumes) = (call.engine.supervisor.clone(), call.engine.volumes.clone());
+        call.finish(async move {
+            let mut fresh = FreshVolumes { volumes, made: Vec::new() };
+            let held = fresh.claim(&wishes, &name).await;
+            let made = match held {
+                Ok(volumes) => supervisor
+                    .send(Create { name, source, wishes, volumes })
+                    .await
+                    .unwrap_or_else(|e| Err(Refusal::unanswered("the supervisor", &e))),
+                Err(refusal) => Err(refusal),
+            };
+            match made {
+                Ok(child) => Ok(Made { child, fresh }),
+                Err(refusal) => {
+                    fresh.remove().await;
+                    Err(refusal)
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// A container that was made, and what was made for it that outlives it.
+pub struct Made {
+    /// The container.
+    pub child: Child,
+    /// The named volumes that were not there before.
+    pub fresh: FreshVolumes,
+}
+
+/// Volumes that came with a container: a request that fails in the end leaves none of them behind.
+pub struct FreshVolumes {
+    volumes: Volumes,
+    made: Vec<VolumeName>,
+}
+
+impl FreshVolumes {
+    async fn claim(&mut self, wishes: &Wishes, by: &Name) -> Result<Vec<Held>, Refusal> {
+        let mut all = Vec::new();
+        for wish in &wishes.storage.volumes {
+            let VolumeSource::Named(name) = &wish.source else { continue };
+            let (held, made) = self.volumes.claim(name, by).await?;
+            all.push(held);
+            self.made.extend(made.then(|| name.clone()));
+        }
+        Ok(all)
+    }
+
+    /// Takes them away again, but for one that somebody else uses by now.
+    pub async fn remove(self) {
+        for name in &self.made {
+            if let Err(refusal) = self.volumes.remove(name).await {
+                log::debug!("{refusal}");
+            }
+        }
     }
 }
 
