@@ -13,6 +13,7 @@ use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
+use crate::tools::crun::Crun;
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
 
@@ -75,7 +76,8 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     let (attachment, mounted) = futures::join!(attach(&plan, ground), mount(plan.clone()));
     let attachment = attachment?;
     mounted?;
-    let config = spec::make(&plan, &attachment.netns)?;
+    let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
+    let config = spec::make(&plan, &attachment.netns, compiled.as_deref())?;
     write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
     let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
     let waiting = conmon::spawn(&ground.tools, &ground.crun, &watch)?;
@@ -85,11 +87,23 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     record(Step::Cgroup { path: places.cgroup.clone() })?;
     record(Step::Runtime { id: plan.id.to_string() })?;
     let monitor = waiting.create().await?;
+    if compiled.is_none() {
+        keep_filter(plan.clone(), ground.crun.clone()).await;
+    }
     // Held before it may run: until then it cannot end, so that the pid is surely its own.
     let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
     ground.crun.start(plan.id.as_str()).await?;
     Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+}
+
+/// The next container with the same filter need not have it compiled.
+async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
+    let Some(digest) = plan.seccomp.as_ref().map(|filter| filter.digest) else { return };
+    let kept = tokio::task::spawn_blocking(move || crun.keep_filter(plan.id.as_str(), digest)).await;
+    if let Err(e) = kept {
+        log::warn!("a worker died: {e}");
+    }
 }
 
 async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {

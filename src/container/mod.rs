@@ -10,6 +10,7 @@ pub mod limits;
 pub mod log;
 pub mod plan;
 mod rootfs;
+pub mod seccomp;
 pub mod security;
 mod spec;
 pub mod state;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::devices::{self, Device, DeviceWish};
 use super::limits::Ulimit;
+use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
 use super::storage::Storage;
 use super::user::{self, User};
@@ -172,6 +173,8 @@ pub struct Plan {
     pub labels: Arc<BTreeMap<String, String>>,
     /// What its root may do.
     pub capabilities: Capabilities,
+    /// Which system calls it may make; without one, any.
+    pub seccomp: Option<Arc<Filter>>,
     /// Devices of the host that it is given.
     pub devices: Vec<Device>,
     /// Files of the host that it sees.
@@ -188,7 +191,13 @@ pub struct Plan {
 
 impl Plan {
     /// Makes the plan, as Docker joins request and image. Reads the image's user files: not for the daemon's thread.
-    pub fn make(name: Name, id: ContainerId, source: &Source, places: Places, wishes: Wishes) -> Result<Self, Refusal> {
+    pub fn make(
+        (name, id): (Name, ContainerId),
+        source: &Source,
+        places: Places,
+        wishes: Wishes,
+        profiles: &Profiles,
+    ) -> Result<Self, Refusal> {
         let none = crate::images::ImageConfig::default();
         let image = match source {
             Source::Image(image) => &image.config,
@@ -201,6 +210,7 @@ impl Plan {
         labels.extend(wishes.labels.clone());
         let own = Capabilities::own()?;
         wishes.ulimits.iter().try_for_each(|limit| limit.check(own))?;
+        let capabilities = wishes.security.capabilities(own)?;
         let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
         Ok(Self {
             argv,
@@ -208,7 +218,8 @@ impl Plan {
             workdir: workdir(&wishes, &image.workdir),
             user,
             hostname,
-            capabilities: wishes.security.capabilities(own)?,
+            capabilities,
+            seccomp: profiles.filter(&wishes.security, capabilities)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
             binds: volumes::plan(&wishes, &image.volumes, &places)?,
             init: wishes.init.then(init::find).transpose()?,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use oci_spec::runtime::Capability;
 
+use super::seccomp::Seccomp;
 use crate::refusal::Refusal;
 
 /// The kernel's capabilities, each at the place of its bit (`linux/capability.h`).
@@ -158,6 +159,8 @@ pub struct Security {
     pub privileged: bool,
     /// Setuid programs gain nothing.
     pub no_new_privileges: bool,
+    /// Which system calls it may make.
+    pub seccomp: Seccomp,
     /// Sysctls of its own namespaces.
     pub sysctls: BTreeMap<String, String>,
 }

@@ -15,6 +15,7 @@ use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
 use crate::refusal::Refusal;
+use crate::tools::filters::ANNOTATION;
 
 /// How many processes and threads a container may have where nothing is said; Podman's default.
 const PIDS_LIMIT: u32 = 2048;
@@ -28,12 +29,13 @@ const INIT: &str = "/dev/init";
 /// Bytes of `/dev/shm` where nothing is said; Docker's.
 const SHM_SIZE: u64 = 64 << 20;
 
-/// The spec of `plan`, on the network of `netns` (a path that opens it).
-pub fn make(plan: &Plan, netns: &Path) -> Result<Spec, Refusal> {
-    build(plan, netns).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
+/// The spec of `plan`, on the network of `netns` (a path that opens it), with its seccomp filter as crun has `compiled` it
+/// where that is known.
+pub fn make(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, Refusal> {
+    build(plan, netns, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
 }
 
-fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
+fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
     let (storage, security) = (&plan.wishes.storage, &plan.wishes.security);
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(netns)?)
@@ -46,7 +48,12 @@ fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
     } else {
         linux = linux.masked_paths(Vec::new()).readonly_paths(Vec::new());
     }
+    if let Some(filter) = &plan.seccomp {
+        linux = linux.seccomp(filter.spec.clone());
+    }
+    let annotations = compiled.map(|program| (ANNOTATION.to_owned(), program.to_owned()));
     SpecBuilder::default()
+        .annotations(annotations.into_iter().collect::<HashMap<_, _>>())
         .version("1.0.2")
         .root(RootBuilder::default().path(plan.places.rootfs()).readonly(storage.read_only).build()?)
         .hostname(&plan.hostname)

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::departed::Departed;
 use crate::container::plan::{Kept, Places, Plan, Source, Wishes};
+use crate::container::seccomp::Profiles;
 use crate::container::{Container, Keeper, LetGo, Remove, Stop, View};
 use crate::events::{Bus, Kind};
 use crate::id::{ContainerId, Name};
@@ -98,6 +99,7 @@ pub struct Supervisor {
     names: BTreeMap<Name, ContainerId>,
     children: HashMap<ContainerId, Child>,
     departed: Departed,
+    profiles: Profiles,
     closing: bool,
     /// Those who wait for the last container to be gone.
     closers: Vec<oneshot::Sender<()>>,
@@ -113,6 +115,7 @@ impl Supervisor {
             names: BTreeMap::new(),
             children: HashMap::new(),
             departed: Departed::default(),
+            profiles: Profiles::default(),
             closing: false,
             closers: Vec::new(),
         }
@@ -254,9 +257,9 @@ impl Handler<Create> for Supervisor {
             Ok(id) => id,
             Err(refusal) => return Box::pin(fut::ready(Err(refusal))),
         };
-        let (places, claimed) = (self.places(&id), name.clone());
+        let (places, claimed, profiles) = (self.places(&id), name.clone(), self.profiles.clone());
         let planned = tokio::task::spawn_blocking(move || {
-            let plan = Plan::make(name, id, &source, places, wishes)?;
+            let plan = Plan::make((name, id), &source, places, wishes, &profiles)?;
             Ok((plan, Kept { source, volumes }))
         });
         let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {

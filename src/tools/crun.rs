@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::filters::{self, Filters};
 use super::{Tool, Tools};
 use crate::refusal::{Code, Refusal};
 
@@ -14,12 +15,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Crun {
     tools: Tools,
     root: PathBuf,
+    filters: Filters,
 }
 
 impl Crun {
     /// crun, keeping its state under `root`.
     pub fn new(tools: Tools, root: PathBuf) -> Self {
-        Self { tools, root }
+        Self { tools, root, filters: Filters::default() }
     }
 
     /// Where the program is, for conmon to run.
@@ -30,6 +32,19 @@ impl Crun {
     /// Its state directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The seccomp filters it has compiled.
+    pub fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// Keeps the filter that it compiled for a created container. It reads a file: not for the daemon's thread.
+    pub fn keep_filter(&self, id: &str, digest: [u8; 32]) {
+        match std::fs::read(self.root.join(id).join(filters::FILE)) {
+            Ok(program) => self.filters.keep(digest, &program),
+            Err(e) => log::debug!("the compiled seccomp filter of {id}: {e}"),
+        }
     }
 
     fn call(&self) -> Result<super::Call, Refusal> {

@@ -5,6 +5,7 @@
 mod call;
 pub mod conmon;
 pub mod crun;
+pub mod filters;
 pub mod init;
 pub mod nft;
 pub mod process;

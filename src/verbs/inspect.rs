@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::plan::{Plan, Wishes};
+use crate::container::seccomp::Seccomp;
 use crate::container::storage::Tmpfs;
 use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
@@ -89,6 +90,11 @@ fn security(plan: &Plan) -> Value {
         "capabilities": plan.capabilities.names().collect::<Vec<_>>(),
         "privileged": wishes.privileged,
         "no-new-privileges": wishes.no_new_privileges,
+        "seccomp": match (&wishes.seccomp, &plan.seccomp) {
+            (_, None) => "unconfined".to_owned(),
+            (Seccomp::File(path), _) => path.display().to_string(),
+            _ => "default".to_owned(),
+        },
         "sysctls": wishes.sysctls,
         "devices": plan.devices.iter().map(|device| &device.path).collect::<Vec<_>>(),
     })

@@ -236,3 +236,32 @@ fn the_clients_flags_arrive() {
     let said = daemon.client(&args).succeeds();
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["1", "77", "9", "/dev/mine", "1", "1"], "{said}");
 }
+
+#[test]
+fn system_calls_are_filtered() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let filters = |options: &str| seen(&daemon, options, "grep Seccomp: /proc/self/status | cut -f2");
+    // The second one takes what was compiled for the first.
+    assert_eq!((filters(""), filters("")), ("2".into(), "2".into()));
+    assert_eq!(filters("seccomp=unconfined"), "0");
+    assert_eq!(filters("privileged=yes"), "0");
+    assert_eq!(filters("privileged=yes seccomp=default"), "0");
+    let profile = daemon.place().dir().join("profile.json");
+    let no_chmod = r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_AARCH64"],
+        "syscalls":[{"names":["chmod","fchmodat"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}"#;
+    std::fs::write(&profile, no_chmod).unwrap();
+    let chmod = "chmod 700 /www 2>/dev/null && echo yes || echo no";
+    for _ in 0..2 {
+        assert_eq!(seen(&daemon, &format!("seccomp={}", profile.display()), chmod), "no");
+        assert_eq!(seen(&daemon, "", chmod), "yes");
+    }
+    daemon.ok("create busybox name=job -- true");
+    assert_eq!(daemon.ok("inspect job").json()["security"]["seccomp"], "default");
+    daemon.ok("rm job");
+    let mut conn = daemon.conn();
+    assert_eq!(conn.refused("run busybox seccomp=strict -- true"), "bad-value");
+    assert_eq!(conn.refused("run busybox seccomp=/no/such/profile -- true"), "not-found");
+    std::fs::write(&profile, "{}").unwrap();
+    assert_eq!(conn.refused(&format!("run busybox seccomp={} -- true", profile.display())), "bad-value");
+}
