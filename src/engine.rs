@@ -17,6 +17,7 @@ use crate::outbox::Postage;
 use crate::refusal::{Code, Refusal};
 use crate::supervisor::{Child, Find, Found, List, ShutDown, Supervisor};
 use crate::undo::Ground;
+use crate::volumes::Volumes;
 
 /// Everything a verb may turn to. One thread's; sessions share it.
 pub struct Engine {
@@ -28,6 +29,8 @@ pub struct Engine {
     pub supervisor: Addr<Supervisor>,
     /// Who keeps the images.
     pub images: Addr<ImageStore>,
+    /// The named volumes.
+    pub volumes: Volumes,
     /// The tools, the network and the control groups.
     pub ground: Ground,
     /// More processes in containers.

@@ -5,9 +5,11 @@ mod exec;
 mod image;
 mod publish;
 mod signal;
+mod volume;
 
 pub use container::{ContainerId, Name};
 pub use exec::ExecId;
 pub use image::ImageRef;
 pub use publish::{HostPorts, Proto, Publish, PublishedPort};
 pub use signal::Signal;
+pub use volume::VolumeName;

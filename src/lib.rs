@@ -4,12 +4,12 @@
 //!
 //! ```text
 //!          text line            typed request          ask                event -> effects
-//! socket -> wire -> session -> verbs -> engine/supervisor -> container -> undo -> images, network -> tools
+//! socket -> wire -> session -> verbs -> engine/supervisor -> container -> undo -> images, network, volumes -> tools
 //! socket <- wire <- outbox  <- reply | refusal <- results;   session <- events (bounded bus) <- every actor
 //! ```
 //!
 //! A module uses only what stands behind it in `daemon · session · verbs · engine · supervisor · container · undo ·
-//! {images, network} · tools`, and the leaves, which use only each other. What goes back up needs no import: it is a
+//! {images, network, volumes} · tools`, and the leaves, which use only each other. What goes back up needs no import: it is a
 //! return value, an event, a watched picture or a `Recipient`. A test reads the `use crate::` lines and keeps this true.
 //!
 //! # The rooms
@@ -24,6 +24,7 @@
 //! | [`container`] | the `Container` actor: a pure state machine, effects, runtime spec, rootfs, log, the picture it shows |
 //! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
 //! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
+//! | [`volumes`] | named volumes, and who uses which |
 //! | [`network`] | the `Network` actor: bridge, namespaces, addresses, published ports |
 //! | [`tools`] | the one place that starts processes: skopeo, umoci, crun, conmon, nft |
 //!
@@ -62,4 +63,5 @@ pub mod supervisor;
 pub mod tools;
 pub mod undo;
 pub mod verbs;
+pub mod volumes;
 pub mod wire;

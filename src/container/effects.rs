@@ -9,13 +9,14 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
-use super::{program, rootfs, spec};
+use super::{program, rootfs, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
 use crate::network::{Attach, Attachment};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
+use crate::tools::crun::Crun;
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
 
@@ -96,6 +97,10 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     record(Step::Cgroup { path: places.cgroup.clone() })?;
     record(Step::Runtime { id: plan.id.to_string() })?;
     let monitor = waiting.create().await?;
+    let is_new = |digest: &[u8; 32]| ground.crun.filters().get(digest).is_none();
+    if plan.seccomp.as_ref().is_some_and(|filter| is_new(&filter.digest)) {
+        keep_filter(plan.clone(), ground.crun.clone()).await;
+    }
     // Held before it may run: until then it cannot end, so that the pid is surely its own.
     let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
@@ -108,9 +113,21 @@ async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<Attachment, Refusa
     let (attachment, mounted) = futures::join!(attach(plan, ground), mount(plan.clone()));
     let attachment = attachment?;
     mounted?;
-    let config = spec::make(plan, &attachment.netns)?;
-    write_bundle(plan.clone(), attachment.ip, &config).await?;
+    let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
+    let config = spec::make(plan, &attachment.netns, compiled.as_deref())?;
+    write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
     Ok(attachment)
+}
+
+/// The next container with the same filter need not have it compiled.
+async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
+    let Some(digest) = plan.seccomp.as_ref().map(|filter| filter.digest) else { return };
+    let file = crun.filter_file(plan.id.as_str());
+    let read = move || std::fs::read(&file).map_err(|e| Refusal::io(file.display(), &e));
+    match off_thread(read).await {
+        Ok(program) => crun.filters().keep(digest, &program),
+        Err(refusal) => log::debug!("the compiled seccomp filter: {refusal}"),
+    }
 }
 
 async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
@@ -124,13 +141,13 @@ async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
 
 async fn write_bundle(
     plan: Arc<Plan>,
-    ip: std::net::Ipv4Addr,
+    (ip, gateway): (std::net::Ipv4Addr, std::net::Ipv4Addr),
     config: &oci_spec::runtime::Spec,
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     off_thread(move || {
         program::check(&plan, &plan.places.rootfs())?;
-        rootfs::write_etc(&plan, ip)?;
+        rootfs::write_etc(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await
@@ -243,5 +260,9 @@ pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refu
     for path in [&plan.places.data, &plan.places.bundle] {
         journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
     }
-    off_thread(move || rootfs::prepare(&plan.lower_dir, &plan.places)).await
+    off_thread(move || {
+        rootfs::prepare(&plan.lower_dir, &plan.places)?;
+        volumes::prepare(&plan.binds, &plan.lower_dir)
+    })
+    .await
 }

@@ -2,19 +2,26 @@
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
 mod ask;
+pub mod devices;
 mod effects;
 pub mod exec;
+mod fill;
 pub mod follow;
+pub mod limits;
 pub mod log;
 pub mod plan;
 pub mod processes;
 mod program;
 mod rootfs;
+pub mod seccomp;
+pub mod security;
 mod spec;
 pub mod state;
+pub mod storage;
 pub mod usage;
 mod user;
 pub mod view;
+pub mod volumes;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -27,7 +34,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
-use self::plan::{Plan, Source};
+use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
@@ -71,8 +78,8 @@ pub struct Keeper {
 /// A container.
 pub struct Container {
     plan: Arc<Plan>,
-    /// Held while a run may need it: an image that a container uses is not removed.
-    source: Option<Source>,
+    /// Held while a run may need it: an image or volume that a container uses is not removed.
+    kept: Option<Kept>,
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
@@ -96,7 +103,7 @@ pub struct Container {
 impl Container {
     /// A container of `plan`, keeping its journal at `journal`. `prepared` hears when it is made, or why it is not.
     pub fn new(
-        (plan, source): (Plan, Source),
+        (plan, kept): (Plan, Kept),
         journal: &Path,
         ground: Ground,
         bus: Bus,
@@ -110,7 +117,7 @@ impl Container {
         let stop_timeout = plan.stop_timeout;
         Ok(Self {
             plan: Arc::new(plan),
-            source: Some(source),
+            kept: Some(kept),
             ground,
             bus,
             keeper,
@@ -339,7 +346,7 @@ impl Container {
     }
 
     fn let_go(&mut self) {
-        self.source = None;
+        self.kept = None;
         self.tell("remove", Vec::new());
         self.keeper.let_go.do_send(LetGo { id: self.plan.id.clone() });
     }

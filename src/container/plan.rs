@@ -1,15 +1,24 @@
 //! What a container is to be: a client's request, and the plan that comes of it together with its image.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::devices::{self, Device, DeviceWish};
+use super::limits::Ulimit;
+use super::seccomp::{Filter, Profiles};
+use super::security::{Capabilities, Security};
+use super::storage::Storage;
 use super::user::{self, User};
+use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
+use crate::tools::init;
+use crate::volumes::Held;
 
 /// The longest stop timeout that an image can ask for, in seconds: a day.
 const STOP_TIMEOUT_MAX: u64 = 24 * 3600;
@@ -43,6 +52,14 @@ impl Source {
     }
 }
 
+/// What a container keeps others from removing.
+pub struct Kept {
+    /// What its root filesystem comes from.
+    pub source: Source,
+    /// Its named volumes.
+    pub volumes: Vec<Held>,
+}
+
 /// What a client asks for, checked as far as it can be without its image.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
@@ -62,12 +79,30 @@ pub struct Wishes {
     pub labels: BTreeMap<String, String>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
+    /// Name servers, in place of the host's.
+    pub dns: Vec<IpAddr>,
+    /// Lines of `/etc/hosts`; without an address, the host's own on the network.
+    pub hosts: Vec<(String, Option<IpAddr>)>,
     /// Memory limit in bytes.
     pub memory: Option<u64>,
+    /// Limit of memory and swap together in bytes, -1 for none.
+    pub memory_swap: Option<i64>,
     /// CPU limit in thousandths of a CPU.
     pub milli_cpus: Option<u32>,
+    /// The CPUs it may use.
+    pub cpuset: Option<String>,
     /// Limit of processes and threads; 0 for none.
     pub pids: Option<u32>,
+    /// Resource limits of its processes.
+    pub ulimits: Vec<Ulimit>,
+    /// What it may do.
+    pub security: Security,
+    /// What it sees beside its root filesystem.
+    pub storage: Storage,
+    /// Devices of the host.
+    pub devices: Vec<DeviceWish>,
+    /// An init before its own program.
+    pub init: bool,
     /// In place of the image's StopSignal.
     pub stop_signal: Option<Signal>,
     /// How long a stop waits.
@@ -92,6 +127,8 @@ pub struct Places {
     pub data: PathBuf,
     /// The bundle: runtime spec, generated `/etc` files, conmon's sockets; in the run directory.
     pub bundle: PathBuf,
+    /// Where named volumes are kept.
+    pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.
     pub cgroup: String,
     /// How long a stop waits where neither request nor image says.
@@ -147,6 +184,16 @@ pub struct Plan {
     pub hostname: String,
     /// Its labels.
     pub labels: Arc<BTreeMap<String, String>>,
+    /// What its root may do.
+    pub capabilities: Capabilities,
+    /// Which system calls it may make; without one, any.
+    pub seccomp: Option<Arc<Filter>>,
+    /// Devices of the host that it is given.
+    pub devices: Vec<Device>,
+    /// Files of the host that it sees.
+    pub binds: Vec<Bind>,
+    /// The program of the host that comes before its own.
+    pub init: Option<PathBuf>,
     /// What was wished for beyond that.
     pub wishes: Wishes,
     /// The signal that asks it to stop.
@@ -157,7 +204,13 @@ pub struct Plan {
 
 impl Plan {
     /// Makes the plan, as Docker joins request and image. Reads the image's user files: not for the daemon's thread.
-    pub fn make(name: Name, id: ContainerId, source: &Source, places: Places, wishes: Wishes) -> Result<Self, Refusal> {
+    pub fn make(
+        (name, id): (Name, ContainerId),
+        source: &Source,
+        places: Places,
+        wishes: Wishes,
+        profiles: &Profiles,
+    ) -> Result<Self, Refusal> {
         let none = crate::images::ImageConfig::default();
         let image = match source {
             Source::Image(image) => &image.config,
@@ -168,6 +221,9 @@ impl Plan {
         let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
+        let own = Capabilities::own()?;
+        wishes.ulimits.iter().try_for_each(|limit| limit.check(own))?;
+        let capabilities = wishes.security.capabilities(own)?;
         let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
         Ok(Self {
             argv,
@@ -175,6 +231,11 @@ impl Plan {
             workdir: workdir(&wishes, &image.workdir),
             user,
             hostname,
+            capabilities,
+            seccomp: profiles.filter(&wishes.security, capabilities)?,
+            devices: devices::find(&wishes.devices, wishes.security.privileged)?,
+            binds: volumes::plan(&wishes, &image.volumes, &places)?,
+            init: wishes.init.then(init::find).transpose()?,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
             stop_timeout: wishes

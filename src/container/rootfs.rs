@@ -2,7 +2,7 @@
 //! it blocks, and is run off the daemon's thread.
 
 use std::fs::{self, DirBuilder};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -74,13 +74,27 @@ fn escaped(path: &Path) -> String {
 }
 
 /// Writes the `/etc` files that are bound over the image's.
-pub fn write_etc(plan: &Plan, ip: Ipv4Addr) -> Result<(), Refusal> {
+pub fn write_etc(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), Refusal> {
     let etc = plan.places.data.join("etc");
-    let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{}\n", plan.hostname);
     let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    write(&etc.join("hosts"), hosts.as_bytes())?;
+    write(&etc.join("hosts"), hosts(plan, ip, gateway).as_bytes())?;
     write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
-    write(&etc.join("resolv.conf"), without_loopback(&resolv).as_bytes())
+    write(&etc.join("resolv.conf"), resolver(&resolv, &plan.wishes.dns).as_bytes())
+}
+
+fn hosts(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> String {
+    let own = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{}\n", plan.hostname);
+    let line = |(name, address): &(String, Option<IpAddr>)| format!("{}\t{name}\n", address.unwrap_or(gateway.into()));
+    plan.wishes.hosts.iter().map(line).fold(own, |hosts, line| hosts + &line)
+}
+
+/// The host's resolver configuration, with `servers` where there are any.
+fn resolver(resolv: &str, servers: &[IpAddr]) -> String {
+    if servers.is_empty() {
+        return without_loopback(resolv);
+    }
+    let rest = resolv.lines().filter(|line| !line.starts_with("nameserver")).flat_map(|line| [line, "\n"]);
+    servers.iter().map(|server| format!("nameserver {server}\n")).chain(rest.map(str::to_owned)).collect()
 }
 
 /// The host's resolver configuration without servers that only the host itself can reach.
@@ -113,6 +127,10 @@ mod tests {
         assert_eq!(
             without_loopback("search x\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n"),
             "search x\nnameserver 9.9.9.9\n"
+        );
+        assert_eq!(
+            resolver("search x\nnameserver 127.0.0.53\n", &["::2".parse().unwrap()]),
+            "nameserver ::2\nsearch x\n"
         );
     }
 }

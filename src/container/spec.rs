@@ -1,18 +1,21 @@
 //! The runtime spec: a plan and the network it got, as the `config.json` that crun reads (OCI runtime-spec 1.0.2). Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
-    Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
-    get_default_readonly_paths,
+    LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder,
+    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Process, ProcessBuilder, RootBuilder,
+    Spec, SpecBuilder, UserBuilder, get_default_maskedpaths, get_default_readonly_paths,
 };
 
-use super::plan::{Places, Plan, Wishes};
+use super::devices::Device;
+use super::limits::Ulimit;
+use super::plan::{Plan, Wishes};
 use crate::refusal::Refusal;
+use crate::tools::filters::ANNOTATION;
 
 /// How many processes and threads a container may have where nothing is said; Podman's default.
 const PIDS_LIMIT: u32 = 2048;
@@ -21,33 +24,52 @@ const CPU_PERIOD: u64 = 100_000;
 /// What is hidden beyond the runtime spec's own list, as Docker does.
 const MASKED: &[&str] = &["/proc/acpi", "/proc/scsi", "/sys/devices/virtual/powercap"];
 
-/// Podman's default set: enough for what images do, and nothing that reaches the host.
-const CAPABILITIES: [Capability; 11] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::NetBindService,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysChroot,
-];
+/// Where the host's init stands in a container: on its own `/dev`, so that nothing of it comes into what it writes.
+const INIT: &str = "/dev/init";
+/// Bytes of `/dev/shm` where nothing is said; Docker's.
+const SHM_SIZE: u64 = 64 << 20;
 
-/// The spec of `plan`, on the network of `netns` (a path that opens it).
-pub fn make(plan: &Plan, netns: &Path) -> Result<Spec, Refusal> {
-    build(plan, netns).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
+/// The spec of `plan`, on the network of `netns` (a path that opens it), with its seccomp filter as crun has `compiled` it
+/// where that is known.
+pub fn make(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, Refusal> {
+    build(plan, netns, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
 }
 
-fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
+fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
+    let (storage, security) = (&plan.wishes.storage, &plan.wishes.security);
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(netns)?)
+        .resources(resources(plan)?)
+        .cgroups_path(&plan.places.cgroup)
+        .sysctl(security.sysctls.clone().into_iter().collect::<HashMap<_, _>>())
+        .devices(plan.devices.iter().map(Device::node).collect::<Result<Vec<_>, _>>()?);
+    if !security.privileged {
+        linux = linux.masked_paths(masked()).readonly_paths(get_default_readonly_paths());
+    } else {
+        linux = linux.masked_paths(Vec::new()).readonly_paths(Vec::new());
+    }
+    if let Some(filter) = &plan.seccomp {
+        linux = linux.seccomp(filter.spec.clone());
+    }
+    let annotations = compiled.map(|program| (ANNOTATION.to_owned(), program.to_owned()));
+    SpecBuilder::default()
+        .annotations(annotations.into_iter().collect::<HashMap<_, _>>())
+        .version("1.0.2")
+        .root(RootBuilder::default().path(plan.places.rootfs()).readonly(storage.read_only).build()?)
+        .hostname(&plan.hostname)
+        .process(process(plan)?)
+        .mounts(mounts(plan)?)
+        .linux(linux.build()?)
+        .build()
+}
+
+fn process(plan: &Plan) -> Result<Process, OciSpecError> {
     let user = UserBuilder::default()
         .uid(plan.user.uid)
         .gid(plan.user.gid)
         .additional_gids(plan.user.groups.clone())
         .build()?;
-    let capabilities = HashSet::from(CAPABILITIES);
+    let capabilities = plan.capabilities.to_spec();
     // Not inheritable and not ambient: a process that is not root has none of them once it executes.
     let capabilities = LinuxCapabilitiesBuilder::default()
         .bounding(capabilities.clone())
@@ -56,33 +78,25 @@ fn build(plan: &Plan, netns: &Path) -> Result<Spec, OciSpecError> {
         .inheritable(HashSet::new())
         .ambient(HashSet::new())
         .build()?;
-    let process = ProcessBuilder::default()
+    let init = plan.init.iter().flat_map(|_| [INIT.to_owned(), "--".to_owned()]);
+    ProcessBuilder::default()
         .terminal(false)
         .user(user)
-        .args(plan.argv.clone())
+        .args(init.chain(plan.argv.iter().cloned()).collect::<Vec<_>>())
         .env(plan.env.clone())
         .cwd(&plan.workdir)
         .capabilities(capabilities)
-        .rlimits(Vec::new())
-        .no_new_privileges(false)
-        .build()?;
-    let linux = LinuxBuilder::default()
-        .namespaces(namespaces(netns)?)
-        .resources(resources(&plan.wishes)?)
-        .cgroups_path(&plan.places.cgroup)
-        .masked_paths(
-            get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|p| (*p).to_owned())).collect::<Vec<_>>(),
-        )
-        .readonly_paths(get_default_readonly_paths())
-        .build()?;
-    SpecBuilder::default()
-        .version("1.0.2")
-        .root(RootBuilder::default().path(plan.places.rootfs()).readonly(false).build()?)
-        .hostname(&plan.hostname)
-        .process(process)
-        .mounts(mounts(&plan.places)?)
-        .linux(linux)
+        .rlimits(plan.wishes.ulimits.iter().map(rlimit).collect::<Result<Vec<_>, _>>()?)
+        .no_new_privileges(plan.wishes.security.no_new_privileges)
         .build()
+}
+
+fn rlimit(limit: &Ulimit) -> Result<PosixRlimit, OciSpecError> {
+    PosixRlimitBuilder::default().typ(limit.kind).soft(limit.soft).hard(limit.hard).build()
+}
+
+fn masked() -> Vec<String> {
+    get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|path| (*path).to_owned())).collect()
 }
 
 fn namespaces(netns: &Path) -> Result<Vec<LinuxNamespace>, OciSpecError> {
@@ -92,25 +106,44 @@ fn namespaces(netns: &Path) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     Ok(vec![fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?, network])
 }
 
-fn resources(wishes: &Wishes) -> Result<LinuxResources, OciSpecError> {
-    // crun adds the devices that every container has; everything else stays closed.
-    let no_device = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?;
-    let mut resources = LinuxResourcesBuilder::default().devices(vec![no_device]);
+fn resources(plan: &Plan) -> Result<LinuxResources, OciSpecError> {
+    let wishes = &plan.wishes;
+    let mut resources = LinuxResourcesBuilder::default().devices(device_rules(plan)?);
     match wishes.pids.unwrap_or(PIDS_LIMIT) {
         0 => {}
         limit => resources = resources.pids(LinuxPidsBuilder::default().limit(i64::from(limit)).build()?),
     }
     if let Some(bytes) = wishes.memory.and_then(|bytes| i64::try_from(bytes).ok()) {
-        resources = resources.memory(LinuxMemoryBuilder::default().limit(bytes).build()?);
+        let memory = LinuxMemoryBuilder::default().limit(bytes);
+        let memory = if let Some(swap) = wishes.memory_swap { memory.swap(swap) } else { memory };
+        resources = resources.memory(memory.build()?);
     }
-    if let Some(thousandths) = wishes.milli_cpus {
-        let quota = i64::from(thousandths) * (CPU_PERIOD as i64 / 1000);
-        resources = resources.cpu(LinuxCpuBuilder::default().quota(quota).period(CPU_PERIOD).build()?);
+    if wishes.milli_cpus.is_some() || wishes.cpuset.is_some() {
+        resources = resources.cpu(cpu(wishes)?);
     }
     resources.build()
 }
 
-fn mounts(places: &Places) -> Result<Vec<Mount>, OciSpecError> {
+/// crun adds the devices that every container has; everything else stays closed but for what was wished for.
+fn device_rules(plan: &Plan) -> Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
+    let all = LinuxDeviceCgroupBuilder::default().allow(plan.wishes.security.privileged).access("rwm").build()?;
+    std::iter::once(Ok(all)).chain(plan.devices.iter().map(Device::rule)).collect()
+}
+
+fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
+    let mut cpu = LinuxCpuBuilder::default();
+    if let Some(thousandths) = wishes.milli_cpus {
+        cpu = cpu.quota(i64::from(thousandths) * (CPU_PERIOD as i64 / 1000)).period(CPU_PERIOD);
+    }
+    if let Some(cpus) = &wishes.cpuset {
+        cpu = cpu.cpus(cpus.clone());
+    }
+    cpu.build()
+}
+
+fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+    let shm_size = format!("size={}", plan.wishes.storage.shm_size.unwrap_or(SHM_SIZE));
+    let system = if plan.wishes.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?,
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
@@ -120,15 +153,43 @@ fn mounts(places: &Places) -> Result<Vec<Mount>, OciSpecError> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         )?,
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"])?,
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size])?,
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?,
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"])?,
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"])?,
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", system])?,
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", system])?,
     ];
-    for file in ["hosts", "hostname", "resolv.conf"] {
-        let source = places.data.join("etc").join(file);
-        mounts.push(mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate"])?);
+    if let Some(init) = &plan.init {
+        mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
+    let asked_for = asked_for(plan)?;
+    let etc = etc_files(plan)?.into_iter().filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
+    // Before the files of /etc, so that these are seen in a volume there too.
+    Ok(mounts.into_iter().chain(asked_for.iter().cloned()).chain(etc).collect())
+}
+
+/// The files that are made for it.
+fn etc_files(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+    // Docker's rule: what it cannot write elsewhere, it cannot write there.
+    let access = if plan.wishes.storage.read_only { "ro" } else { "rw" };
+    let bound = |file: &&str| {
+        let source = plan.places.data.join("etc").join(file);
+        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", access])
+    };
+    ["hosts", "hostname", "resolv.conf"].iter().map(bound).collect()
+}
+
+/// Volumes and tmpfs, outer ones first.
+fn asked_for(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+    let tmpfs = plan.wishes.storage.tmpfs.iter().map(|tmpfs| {
+        let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
+        mount(&tmpfs.destination.to_string_lossy(), "tmpfs", "tmpfs", &options)
+    });
+    let binds = plan.binds.iter().map(|bind| {
+        let access: &[&str] = if bind.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate", "rw"] };
+        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), access)
+    });
+    let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
+    mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(mounts)
 }
 

@@ -33,8 +33,8 @@ pub async fn restore(engine: &Engine, dirs: &Dirs) {
         log::warn!("cgroup {}: {e}", engine.config.cgroup_parent());
     }
     let _ = std::fs::remove_file(dirs.boot());
-    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers()] {
-        // Empty by now; what could not be removed was logged, and is the next run's to sweep.
+    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
+        // Empty by now, but for volumes; what could not be removed was logged, and is the next run's to sweep.
         let _ = std::fs::remove_dir(dir);
     }
 }

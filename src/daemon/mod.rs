@@ -31,6 +31,7 @@ use crate::tools::Tools;
 use crate::tools::crun::Crun;
 use crate::undo::Ground;
 use crate::verbs;
+use crate::volumes::Volumes;
 
 /// How many threads may do blocking work at once; they end when they have had none for ten seconds.
 const WORKERS: usize = 8;
@@ -71,6 +72,11 @@ impl Dirs {
     /// Writable layers and logs of containers.
     fn containers(&self) -> PathBuf {
         self.root.join("containers")
+    }
+
+    /// Named volumes, which outlive us.
+    fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
     }
 }
 
@@ -163,6 +169,7 @@ async fn serve(
     doors: doors::Doors,
     mut signals: Signals,
 ) -> Result<(), Refusal> {
+    Volumes::sweep(&dirs.volumes());
     let engine = Rc::new(start(config, dirs, began, basis).await?);
     sweep::containers(dirs, &engine.ground, &engine.config).await;
     let closing = doors.open(&engine)?;
@@ -191,9 +198,11 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         data: dirs.containers(),
         bundles: dirs.bundles(),
         journals: dirs.journals(),
+        volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
         stop_timeout: config.stop_timeout,
     };
+    let volumes = Volumes::new(&dirs.volumes(), bus.clone());
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
     let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
     Ok(Engine {
@@ -201,6 +210,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         bus,
         supervisor,
         images,
+        volumes,
         ground,
         execs: Rc::default(),
         changes,
@@ -212,7 +222,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
 }
 
 fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {
-    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers()] {
+    for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
         make_dir(&dir, 0o700)?;
     }
     Ok(())

@@ -11,7 +11,8 @@ use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
 use self::departed::Departed;
-use crate::container::plan::{Places, Plan, Source, Wishes};
+use crate::container::plan::{Kept, Places, Plan, Source, Wishes};
+use crate::container::seccomp::Profiles;
 use crate::container::{Container, Keeper, LetGo, Remove, Stop, View};
 use crate::events::{Bus, Kind};
 use crate::id::{ContainerId, Name};
@@ -19,6 +20,7 @@ use crate::journal::Journal;
 use crate::link::Died;
 use crate::refusal::Refusal;
 use crate::undo::{self, Ground};
+use crate::volumes::Held;
 
 /// A container as others reach it.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct Create {
     pub source: Source,
     /// What was asked for.
     pub wishes: Wishes,
+    /// The named volumes that are asked for.
+    pub volumes: Vec<Held>,
 }
 
 /// Asks for a picture of every container, ordered by name.
@@ -78,6 +82,8 @@ pub struct Grounds {
     pub bundles: PathBuf,
     /// Journals of containers.
     pub journals: PathBuf,
+    /// Named volumes.
+    pub volumes: PathBuf,
     /// The cgroup that is every container's parent.
     pub cgroup: String,
     /// How long a stop waits where neither request nor image says.
@@ -93,6 +99,7 @@ pub struct Supervisor {
     names: BTreeMap<Name, ContainerId>,
     children: HashMap<ContainerId, Child>,
     departed: Departed,
+    profiles: Profiles,
     closing: bool,
     /// Those who wait for the last container to be gone.
     closers: Vec<oneshot::Sender<()>>,
@@ -108,6 +115,7 @@ impl Supervisor {
             names: BTreeMap::new(),
             children: HashMap::new(),
             departed: Departed::default(),
+            profiles: Profiles::default(),
             closing: false,
             closers: Vec::new(),
         }
@@ -157,6 +165,7 @@ impl Supervisor {
         Places {
             data: self.grounds.data.join(id.as_str()),
             bundle: self.grounds.bundles.join(id.as_str()),
+            volumes: self.grounds.volumes.clone(),
             cgroup: format!("{}/{id}", self.grounds.cgroup),
             stop_timeout: self.grounds.stop_timeout,
         }
@@ -165,7 +174,7 @@ impl Supervisor {
     /// Makes the actor of a planned container.
     fn adopt(
         &mut self,
-        (plan, source): (Plan, Source),
+        (plan, kept): (Plan, Kept),
         ctx: &Context<Self>,
     ) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
         self.check_open()?;
@@ -173,8 +182,7 @@ impl Supervisor {
         let journal = self.grounds.journals.join(id.as_str());
         let keeper = Keeper { let_go: ctx.address().recipient(), died: ctx.address().recipient() };
         let (sender, prepared) = oneshot::channel();
-        let container =
-            Container::new((plan, source), &journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
+        let container = Container::new((plan, kept), &journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
         let view = container.view();
         let child = Child { addr: container.start(), view, places };
         self.children.insert(id, child.clone());
@@ -244,13 +252,16 @@ impl Handler<Create> for Supervisor {
     type Result = ResponseActFuture<Self, Result<Child, Refusal>>;
 
     fn handle(&mut self, create: Create, _: &mut Context<Self>) -> Self::Result {
-        let Create { name, source, wishes } = create;
+        let Create { name, source, wishes, volumes } = create;
         let id = match self.claim(&name) {
             Ok(id) => id,
             Err(refusal) => return Box::pin(fut::ready(Err(refusal))),
         };
-        let (places, claimed) = (self.places(&id), name.clone());
-        let planned = tokio::task::spawn_blocking(move || Ok((Plan::make(name, id, &source, places, wishes)?, source)));
+        let (places, claimed, profiles) = (self.places(&id), name.clone(), self.profiles.clone());
+        let planned = tokio::task::spawn_blocking(move || {
+            let plan = Plan::make((name, id), &source, places, wishes, &profiles)?;
+            Ok((plan, Kept { source, volumes }))
+        });
         let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {
             let plan = planned.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))));
             let adopted = plan.and_then(|plan| actor.adopt(plan, ctx));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::filters::{self, Filters};
 use super::sealed::Sealed;
 use super::{Call, Tool, Tools};
 use crate::refusal::{Code, Refusal};
@@ -19,6 +20,7 @@ pub struct Crun {
     root: PathBuf,
     /// The copy that is run, once there is one.
     sealed: Rc<RefCell<Option<Rc<Sealed>>>>,
+    filters: Filters,
 }
 
 /// The program, to be held until it was executed.
@@ -31,7 +33,7 @@ pub struct Program {
 impl Crun {
     /// crun, keeping its state under `root`.
     pub fn new(tools: Tools, root: PathBuf) -> Self {
-        let crun = Self { tools, root, sealed: Rc::default() };
+        let crun = Self { tools, root, sealed: Rc::default(), filters: Filters::default() };
         // The copy is made ahead. Where there is no crun, whoever needs it is told.
         let _ = crun.program();
         crun
@@ -52,6 +54,16 @@ impl Crun {
     /// Its state directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The seccomp filters it has compiled.
+    pub fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// Where it leaves the filter that it compiled for a container.
+    pub fn filter_file(&self, id: &str) -> PathBuf {
+        self.root.join(id).join(filters::FILE)
     }
 
     fn call(&self) -> Result<Call, Refusal> {

@@ -6,6 +6,8 @@ mod call;
 pub mod conmon;
 pub mod crun;
 pub mod exec;
+pub mod filters;
+pub mod init;
 pub mod nft;
 mod orphans;
 pub mod process;

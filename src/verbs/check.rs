@@ -6,6 +6,7 @@ use nix::mount::MsFlags;
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::cgroup::Cgroups;
 use crate::config::Config;
+use crate::container::seccomp::default_profile;
 use crate::network::{self, Finding};
 use crate::tools::{Tool, Tools};
 
@@ -47,7 +48,7 @@ fn verdict(findings: &[Finding]) -> Line {
 
 /// Looks at everything.
 pub async fn findings(config: &Config, tools: &Tools, cgroups: &Cgroups) -> Vec<Finding> {
-    let mut findings = vec![root(), cgroup(cgroups), overlay(), tmpfs(config)];
+    let mut findings = vec![root(), cgroup(cgroups), overlay(), seccomp(), tmpfs(config)];
     findings.extend(Tool::ALL.iter().map(|tool| program(tools, *tool)));
     findings.extend(network::check(config, tools).await);
     findings
@@ -81,6 +82,18 @@ fn overlay() -> Finding {
         _ => (true, "known to the kernel"),
     };
     Finding { check: "overlay", ok, detail: detail.to_owned() }
+}
+
+fn seccomp() -> Finding {
+    let (ok, detail) = match default_profile() {
+        Some(path) => (true, path.display().to_string()),
+        None => (
+            false,
+            "no default profile, so that containers may make every system call; install the package golang-github-containers-common"
+                .to_owned(),
+        ),
+    };
+    Finding { check: "seccomp", ok, detail }
 }
 
 /// Not a failure: conmon's exit files are small, but a full disk under them loses an exit status.

@@ -3,9 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
-use crate::container::plan::Plan;
+use crate::container::plan::{Plan, Wishes};
+use crate::container::seccomp::Seccomp;
+use crate::container::storage::Tmpfs;
+use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
 use crate::engine::unanswered;
+use crate::id::VolumeName;
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
@@ -52,7 +56,14 @@ fn document(plan: &Plan, view: &View) -> Value {
         "labels": &*view.labels,
         "stop-signal": plan.stop_signal.to_string(),
         "stop-timeout": plan.stop_timeout.as_secs_f64(),
-        "limits": { "memory": wishes.memory, "cpus": wishes.milli_cpus.map(|n| f64::from(n) / 1000.0), "pids": wishes.pids },
+        "limits": limits(wishes),
+        "security": security(plan),
+        "storage": storage(plan),
+        "init": plan.init,
+        "dns": wishes.dns,
+        "add-host": wishes.hosts.iter().map(|(name, address)| {
+            format!("{name}:{}", address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string()))
+        }).collect::<Vec<_>>(),
         "rm": wishes.remove_at_end,
         "network": {
             "ip": view.ip,
@@ -60,5 +71,52 @@ fn document(plan: &Plan, view: &View) -> Value {
             "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "paths": { "data": plan.places.data, "bundle": plan.places.bundle, "log": plan.places.log(), "cgroup": plan.places.cgroup },
+    })
+}
+
+fn limits(wishes: &Wishes) -> Value {
+    json!({
+        "memory": wishes.memory,
+        "memory-swap": wishes.memory_swap,
+        "cpus": wishes.milli_cpus.map(|n| f64::from(n) / 1000.0),
+        "cpuset": wishes.cpuset,
+        "pids": wishes.pids,
+        "ulimits": wishes.ulimits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn security(plan: &Plan) -> Value {
+    let wishes = &plan.wishes.security;
+    json!({
+        "capabilities": plan.capabilities.names().collect::<Vec<_>>(),
+        "privileged": wishes.privileged,
+        "no-new-privileges": wishes.no_new_privileges,
+        "seccomp": match (&wishes.seccomp, &plan.seccomp) {
+            (_, None) => "unconfined".to_owned(),
+            (Seccomp::File(path), _) => path.display().to_string(),
+            _ => "default".to_owned(),
+        },
+        "sysctls": wishes.sysctls,
+        "devices": plan.devices.iter().map(|device| &device.path).collect::<Vec<_>>(),
+    })
+}
+
+fn storage(plan: &Plan) -> Value {
+    let storage = &plan.wishes.storage;
+    let tmpfs = |tmpfs: &Tmpfs| json!({ "destination": tmpfs.destination, "options": tmpfs.options.join(",") });
+    json!({
+        "read-only": storage.read_only,
+        "shm-size": storage.shm_size,
+        "volumes": plan.binds.iter().map(bind).collect::<Vec<_>>(),
+        "tmpfs": storage.tmpfs.iter().map(tmpfs).collect::<Vec<_>>(),
+    })
+}
+
+fn bind(bind: &Bind) -> Value {
+    json!({
+        "volume": bind.volume.as_ref().map(VolumeName::as_str),
+        "source": bind.source,
+        "destination": bind.destination,
+        "read-only": bind.read_only,
     })
 }

@@ -29,6 +29,7 @@ mod stream;
 mod top;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use futures::future::LocalBoxFuture;
@@ -120,6 +121,11 @@ pub const VERBS: &[&Verb] = &[
     &image::tag::VERB,
     &image::prune::VERB,
     &image::verify::VERB,
+    &volume::create::VERB,
+    &volume::ls::VERB,
+    &volume::inspect::VERB,
+    &volume::rm::VERB,
+    &volume::prune::VERB,
 ];
 
 /// Verbs of the protocol that this version does not have yet.
@@ -136,11 +142,6 @@ pub const LATER: &[&str] = &[
     "network rm",
     "network connect",
     "network disconnect",
-    "volume create",
-    "volume ls",
-    "volume inspect",
-    "volume rm",
-    "volume prune",
 ];
 
 /// First words of verbs of two words.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::create::{self, Request};
+use super::create::{self, Made, Request};
 use super::start::{start, told};
 use super::stream::{LogOptions, Stream, TEXT, TIMESTAMPS};
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
@@ -81,22 +81,23 @@ async fn attached(request: Request, options: LogOptions, call: Call) -> Result<L
 }
 
 /// Starts a container whose output is wanted from its first byte.
-async fn begin(child: Child) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
+async fn begin(made: Made) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
     // Opened before it runs: with rm=yes it may be gone before we look again.
-    let reader = Reader::open(&child.places.log());
+    let reader = Reader::open(&made.child.places.log());
     if reader.is_err() {
-        remove(&child).await;
+        remove(&made.child).await;
     }
-    let (reader, view) = (reader?, child.view.clone());
-    start_or_remove(child).await?;
+    let (reader, view) = (reader?, made.child.view.clone());
+    start_or_remove(made).await?;
     Ok((reader, view))
 }
 
 /// A run that fails leaves nothing behind.
-async fn start_or_remove(child: Child) -> Result<Arc<View>, Refusal> {
+async fn start_or_remove(Made { child, fresh }: Made) -> Result<Arc<View>, Refusal> {
     let started = start(child.clone()).await;
     if started.is_err() {
         remove(&child).await;
+        fresh.remove().await;
     }
     started
 }

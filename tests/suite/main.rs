@@ -30,10 +30,12 @@ mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
 mod limits; // limits changed while it runs, and what runs
+mod options; // what a container is given by options
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
-mod pulls;
-mod races; // what is asked while something else is under way // images from a real registry
+mod pulls; // images from a real registry
+mod races; // what is asked while something else is under way
+mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.
 mod images; // the image store

@@ -115,13 +115,11 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
         "exec web tty=yes -- true",
         "attach web",
         "network ls",
-        "volume create x",
         "commit web x",
         "cp web:/x /y",
         "run busybox restart=always",
-        "run busybox privileged=yes",
         "run busybox tty=yes",
-        "create busybox volume=/a:/b network=none",
+        "create busybox network=none",
     ] {
         assert_eq!(conn.refused(line), "unsupported", "{line}");
     }

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["supervisor"],
     &["container"],
     &["undo"],
-    &["images", "network"],
+    &["images", "network", "volumes"],
     &["tools"],
 ];
 

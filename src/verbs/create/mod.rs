@@ -1,17 +1,27 @@
 //! `create`: a container that is made and not started.
 
+mod limits;
+mod names;
+mod process;
+mod security;
+mod storage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use self::limits::{memory, milli_cpus};
+pub use self::process::{command_words, variable};
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::container::limits::cpuset;
 use crate::container::plan::{Source, Wishes};
+use crate::container::volumes::VolumeSource;
 use crate::engine::Engine;
-use crate::id::{ImageRef, Name, Signal};
+use crate::id::{ImageRef, Name, Signal, VolumeName};
 use crate::images::{PullOptions, PullPolicy};
 use crate::supervisor::{Child, Create};
+use crate::volumes::{Held, Volumes};
 use crate::wire::args::absolute;
-use crate::wire::words;
 
 const OK: [&str; 2] = ["name", "id"];
 
@@ -39,24 +49,24 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::many("network", "NAME|none|host|container:NAME", "its network").later(),
     &Opt::once("ip", "ADDRESS", "its address").later(),
     &Opt::once("alias", "NAME", "another name on its network").later(),
-    &Opt::many("dns", "ADDRESS", "a name server").later(),
-    &Opt::many("add-host", "NAME:ADDRESS", "a line of /etc/hosts").later(),
-    &Opt::many("volume", "SRC:DST[:ro]", "a directory or volume mounted").later(),
-    &Opt::many("tmpfs", "DST[:size=,mode=]", "a tmpfs mounted").later(),
-    &Opt::once("read-only", "yes|no", "a root filesystem that cannot be written").later(),
-    &Opt::once("memory-swap", "SIZE", "limit of memory and swap together").later(),
-    &Opt::once("cpuset", "LIST", "the CPUs it may use").later(),
-    &Opt::many("ulimit", "NAME=SOFT[:HARD]", "a resource limit").later(),
-    &Opt::once("shm-size", "SIZE", "size of /dev/shm").later(),
-    &Opt::many("cap-add", "NAME", "a capability more").later(),
-    &Opt::many("cap-drop", "NAME", "a capability less").later(),
-    &Opt::once("privileged", "yes|no", "everything root may").later(),
-    &Opt::once("no-new-privileges", "yes|no", "setuid programs gain nothing").later(),
-    &Opt::once("seccomp", "default|unconfined|FILE", "which system calls it may make").later(),
+    &Opt::many("dns", "ADDRESS", "a name server"),
+    &Opt::many("add-host", "NAME:ADDRESS", "a line of /etc/hosts"),
+    &Opt::many("volume", "SRC:DST[:ro]", "a directory of the host or a named volume mounted"),
+    &Opt::many("tmpfs", "DST[:size=SIZE,mode=MODE]", "a tmpfs mounted"),
+    &Opt::once("read-only", "yes|no", "a root filesystem that cannot be written"),
+    &Opt::once("memory-swap", "SIZE", "limit of memory and swap together"),
+    &Opt::once("cpuset", "LIST", "the CPUs it may use"),
+    &Opt::many("ulimit", "NAME=SOFT[:HARD]", "a resource limit"),
+    &Opt::once("shm-size", "SIZE", "size of /dev/shm"),
+    &Opt::many("cap-add", "NAME", "a capability more"),
+    &Opt::many("cap-drop", "NAME", "a capability less"),
+    &Opt::once("privileged", "yes|no", "everything root may"),
+    &Opt::once("no-new-privileges", "yes|no", "setuid programs gain nothing"),
+    &Opt::once("seccomp", "default|unconfined|FILE", "which system calls it may make"),
     &Opt::once("userns", "host|auto", "its user ids").later(),
-    &Opt::many("device", "PATH", "a device of the host").later(),
-    &Opt::many("sysctl", "NAME=VALUE", "a sysctl of its own").later(),
-    &Opt::once("init", "yes|no", "an init that reaps").later(),
+    &Opt::many("device", "PATH[:PATH[:rwm]]", "a device of the host"),
+    &Opt::many("sysctl", "NAME=VALUE", "a sysctl of its own"),
+    &Opt::once("init", "yes|no", "an init that reaps"),
     &Opt::once("tty", "yes|no", "a terminal").later(),
     &Opt::once("stdin", "yes|no", "standard input kept open").later(),
     &Opt::once("restart", "no|on-failure[:N]|always|unless-stopped", "what happens at its end").later(),
@@ -81,7 +91,7 @@ pub const VERB: Verb = Verb {
         Ok(Box::pin(async move {
             let ready = request.obtain(&call).await?;
             let engine = call.engine.clone();
-            let child = call.finish(async move { ready.make(&engine).await }).await?;
+            let child = call.finish(async move { ready.make(&engine).await }).await?.child;
             let view = child.view.borrow().clone();
             Ok(Line::ok(&OK, &[&view.name, &view.id]))
         }))
@@ -114,7 +124,7 @@ impl Request {
     }
 
     /// Finds what it is made from, pulling an image where that is needed. Whoever leaves meanwhile gives it up.
-    pub async fn obtain(self, call: &Call) -> Result<Create, Refusal> {
+    pub async fn obtain(self, call: &Call) -> Result<Ready, Refusal> {
         let Self { name, origin, wishes } = self;
         let source = match origin {
             Origin::Image { reference, policy, options } => {
@@ -122,14 +132,73 @@ impl Request {
             }
             Origin::Directory(dir) => Source::Directory(existing(dir).await?),
         };
-        Ok(Create { name, source, wishes })
+        Ok(Ready { name, source, wishes })
     }
 }
 
-impl Create {
-    /// Has the supervisor make it.
-    pub async fn make(self, engine: &Engine) -> Result<Child, Refusal> {
-        engine.supervisor.send(self).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?
+/// A request whose image is here.
+pub struct Ready {
+    name: Name,
+    source: Source,
+    wishes: Wishes,
+}
+
+impl Ready {
+    /// Makes the container, and the volumes that are not there yet.
+    pub async fn make(self, engine: &Engine) -> Result<Made, Refusal> {
+        let Self { name, source, wishes } = self;
+        let mut fresh = FreshVolumes { volumes: engine.volumes.clone(), made: Vec::new() };
+        let made = match fresh.claim(&wishes, &name).await {
+            Ok(volumes) => {
+                let create = Create { name, source, wishes, volumes };
+                let sent = engine.supervisor.send(create).await;
+                sent.unwrap_or_else(|e| Err(Refusal::unanswered("the supervisor", &e)))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match made {
+            Ok(child) => Ok(Made { child, fresh }),
+            Err(refusal) => {
+                fresh.remove().await;
+                Err(refusal)
+            }
+        }
+    }
+}
+
+/// A container that was made, and what was made for it that outlives it.
+pub struct Made {
+    /// The container.
+    pub child: Child,
+    /// The named volumes that were not there before.
+    pub fresh: FreshVolumes,
+}
+
+/// Volumes that came with a container: a request that fails in the end leaves none of them behind.
+pub struct FreshVolumes {
+    volumes: Volumes,
+    made: Vec<VolumeName>,
+}
+
+impl FreshVolumes {
+    async fn claim(&mut self, wishes: &Wishes, by: &Name) -> Result<Vec<Held>, Refusal> {
+        let mut all = Vec::new();
+        for wish in &wishes.storage.volumes {
+            let VolumeSource::Named(name) = &wish.source else { continue };
+            let (held, made) = self.volumes.claim(name, by).await?;
+            all.push(held);
+            self.made.extend(made.then(|| name.clone()));
+        }
+        Ok(all)
+    }
+
+    /// Takes them away again, but for one that somebody else uses by now.
+    pub async fn remove(self) {
+        for name in &self.made {
+            if let Err(refusal) = self.volumes.remove(name).await {
+                log::debug!("{refusal}");
+            }
+        }
     }
 }
 
@@ -169,117 +238,30 @@ fn directory_name(dir: &std::path::Path) -> Result<Name, Refusal> {
 }
 
 fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
-    let argv =
-        args.argv().map(|argv| argv.into_iter().map(|word| utf8("an argument", word)).collect::<Result<Vec<_>, _>>());
+    let memory = args.value("memory", limits::memory)?;
     Ok(Wishes {
-        argv: argv.transpose()?,
-        entrypoint: args.value("entrypoint", command_words)?,
-        env: args.all_bytes("env")?.into_iter().map(variable).collect::<Result<_, _>>()?,
+        argv: process::argv(args)?,
+        entrypoint: args.value("entrypoint", process::command_words)?,
+        env: process::env(args)?,
         workdir: args.value("workdir", |dir| absolute(dir).map(|_| dir.to_owned()))?,
         user: args.text("user")?,
-        hostname: args.value("hostname", hostname)?,
-        labels: args.values("label", label)?.into_iter().collect::<BTreeMap<_, _>>(),
+        hostname: args.value("hostname", process::hostname)?,
+        labels: args.values("label", process::label)?.into_iter().collect::<BTreeMap<_, _>>(),
         publish: args.values("publish", str::parse)?,
-        memory: args.value("memory", memory)?,
-        milli_cpus: args.value("cpus", milli_cpus)?,
-        pids: args.value("pids", pids)?,
+        dns: args.values("dns", names::server)?,
+        hosts: args.values("add-host", names::host)?,
+        memory,
+        memory_swap: limits::memory_swap(args, memory)?,
+        milli_cpus: args.value("cpus", limits::milli_cpus)?,
+        cpuset: args.value("cpuset", cpuset)?,
+        pids: args.value("pids", limits::pids)?,
+        ulimits: args.values("ulimit", str::parse)?,
+        security: security::security(args)?,
+        storage: storage::storage(args)?,
+        devices: args.values("device", str::parse)?,
+        init: args.flag("init")?,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
         remove_at_end: args.flag("rm")?,
     })
-}
-
-/// A runtime spec is JSON, which has no way to say other bytes.
-fn utf8(what: &str, bytes: Vec<u8>) -> Result<String, Refusal> {
-    String::from_utf8(bytes).map_err(|_| {
-        Refusal::unsupported(format_args!("{what} is not valid UTF-8, and the runtime spec carries nothing else"))
-    })
-}
-
-/// Words written as on a request line: `entrypoint="sh -c"`.
-pub fn command_words(text: &str) -> Result<Vec<String>, Refusal> {
-    let split = words::split(text.as_bytes()).map_err(|refusal| Refusal::bad_value(refusal.message()))?;
-    split.into_iter().map(|word| utf8("a word", word)).collect()
-}
-
-/// `NAME=VALUE` of an environment.
-pub fn variable(bytes: Vec<u8>) -> Result<String, Refusal> {
-    let text = utf8("env=", bytes)?;
-    match text.find('=') {
-        Some(at) if at > 0 => Ok(text),
-        _ => Err(Refusal::bad_value(format_args!("env={text}: a variable is NAME=VALUE"))),
-    }
-}
-
-fn label(text: &str) -> Result<(String, String), Refusal> {
-    match text.split_once('=') {
-        Some(("", _)) => Err(Refusal::bad_value("a label is NAME=VALUE or NAME")),
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Ok((text.to_owned(), String::new())),
-    }
-}
-
-/// Names of hosts as RFC 1123 has them; the kernel's bound is 64.
-fn hostname(text: &str) -> Result<String, Refusal> {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    let fits = (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with(['-', '.']);
-    if fits { Ok(text.to_owned()) } else { Err(Refusal::bad_value(format_args!("{text:?} is not a hostname"))) }
-}
-
-/// Less than this, and not even crun's own first process fits; Docker's bound too.
-const MEMORY_MIN: u64 = 6 << 20;
-
-pub(super) fn memory(text: &str) -> Result<u64, Refusal> {
-    let bytes = crate::wire::units::size(text)?;
-    if !(MEMORY_MIN..1 << 60).contains(&bytes) {
-        return Err(Refusal::bad_value(format_args!("{text}: a memory limit is at least 6m")));
-    }
-    Ok(bytes)
-}
-
-/// The most processes that the kernel counts (`PID_MAX_LIMIT`).
-const PIDS_MAX: u32 = 4 << 20;
-
-fn pids(text: &str) -> Result<u32, Refusal> {
-    let count = crate::wire::units::number(text).filter(|n| *n <= PIDS_MAX);
-    count.ok_or_else(|| Refusal::bad_value(format_args!("{text:?} is not a number from 0 to {PIDS_MAX}")))
-}
-
-/// CPUs with up to three decimals, in thousandths.
-pub(super) fn milli_cpus(text: &str) -> Result<u32, Refusal> {
-    let wrong = || Refusal::bad_value(format_args!("{text:?} is not a number of CPUs from 0.01 to 1024"));
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    if decimals.is_empty() || decimals.len() > 3 {
-        return Err(wrong());
-    }
-    let whole: u32 = crate::wire::units::number(whole).filter(|n| *n <= 1024).ok_or_else(wrong)?;
-    let thousandths: u32 = crate::wire::units::number(&format!("{decimals:0<3}")).ok_or_else(wrong)?;
-    Some(whole * 1000 + thousandths).filter(|n| (10..=1_024_000).contains(n)).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpus_are_thousandths() {
-        for (text, thousandths) in [("1", 1000), ("0.5", 500), ("1.25", 1250), ("0.01", 10), ("1024", 1_024_000)] {
-            assert_eq!(milli_cpus(text).unwrap(), thousandths, "{text}");
-        }
-        for bad in ["", "0", "0.001", "-1", "1.", ".5", "1.0001", "1025", "x", "1e3"] {
-            assert!(milli_cpus(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn bounds_of_values() {
-        assert!(memory("5m").is_err() && memory("6m").is_ok());
-        assert!(
-            hostname("a.b-c").is_ok() && hostname("-a").is_err() && hostname("").is_err() && hostname("a b").is_err()
-        );
-        assert!(
-            variable(b"A=".to_vec()).is_ok() && variable(b"=A".to_vec()).is_err() && variable(b"A".to_vec()).is_err()
-        );
-        assert_eq!(command_words("sh -c 'a b'").unwrap(), ["sh", "-c", "a b"]);
-    }
 }

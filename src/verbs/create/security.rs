@@ -1,0 +1,31 @@
+//! Options of what a container may do.
+
+use super::super::{Args, Refusal};
+use crate::container::seccomp::Seccomp;
+use crate::container::security::{Capabilities, Security, sysctl};
+use crate::wire::args::absolute;
+
+/// Reads them all.
+pub fn security(args: &mut Args) -> Result<Security, Refusal> {
+    Ok(Security {
+        cap_add: capabilities(args, "cap-add")?,
+        cap_drop: capabilities(args, "cap-drop")?,
+        privileged: args.flag("privileged")?,
+        no_new_privileges: args.flag("no-new-privileges")?,
+        seccomp: args.value("seccomp", seccomp)?.unwrap_or_default(),
+        sysctls: args.values("sysctl", sysctl)?.into_iter().collect(),
+    })
+}
+
+fn seccomp(text: &str) -> Result<Seccomp, Refusal> {
+    match text {
+        "default" => Ok(Seccomp::Default),
+        "unconfined" => Ok(Seccomp::Unconfined),
+        path => absolute(path).map(Seccomp::File),
+    }
+}
+
+fn capabilities(args: &mut Args, key: &str) -> Result<Capabilities, Refusal> {
+    let named = args.values(key, str::parse::<Capabilities>)?;
+    Ok(named.into_iter().fold(Capabilities::default(), Capabilities::with))
+}

@@ -1,0 +1,128 @@
+//! Volumes: what of the host's files a container sees, what outlives it, and what goes with it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::harness::Daemon;
+
+/// What a shell script in a container with `options` writes.
+#[track_caller]
+fn seen(daemon: &Daemon, options: &str, script: &str) -> String {
+    daemon.ok(&format!("run busybox name=job attach=yes rm=yes {options} -- sh -c '{script}'")).written("stdout")
+}
+
+#[test]
+fn a_directory_of_the_host_is_seen_and_written() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let dir = daemon.place().dir().join("host");
+    fs::create_dir_all(dir.join("sub")).unwrap();
+    fs::write(dir.join("file"), "from the host\n").unwrap();
+    let at = dir.display();
+    assert_eq!(seen(&daemon, &format!("volume={at}:/a/b"), "cat /a/b/file; echo back >/a/b/new"), "from the host\n");
+    assert_eq!(fs::read_to_string(dir.join("new")).unwrap(), "back\n");
+    assert_eq!(seen(&daemon, &format!("volume={at}:/a:ro"), "(echo >/a/x) 2>/dev/null || echo closed"), "closed\n");
+    assert_eq!(seen(&daemon, &format!("volume={at}/file:/etc/mine:ro"), "cat /etc/mine"), "from the host\n");
+    // Outer ones first, in whatever order they are asked for.
+    let nested = format!("volume={at}/file:/a/sub/f tmpfs=/a/sub volume={at}:/a");
+    assert_eq!(seen(&daemon, &nested, "ls /a; cat /a/sub/f"), "file\nnew\nsub\nfrom the host\n");
+    // What is mounted inside does not come out.
+    let script = "mount -t tmpfs none /a && echo inside";
+    assert_eq!(seen(&daemon, &format!("privileged=yes volume={at}:/a"), script), "inside\n");
+    assert!(dir.join("file").exists());
+    let mut conn = daemon.conn();
+    for (wrong, code) in [
+        ("volume=/no/such/place:/a", "not-found"),
+        ("volume=relative/path:/a", "bad-value"),
+        ("volume=/tmp:a", "bad-value"),
+        ("volume=/tmp:/", "bad-value"),
+        ("volume=/tmp:/a:rw,z", "bad-value"),
+        ("volume=/tmp:/a tmpfs=/a", "bad-value"),
+    ] {
+        assert_eq!(conn.refused(&format!("run busybox {wrong} -- true")), code, "{wrong}");
+    }
+}
+
+#[test]
+fn a_named_volume_outlives_its_containers() {
+    let mut daemon = Daemon::start();
+    daemon.import_busybox();
+    assert_eq!(seen(&daemon, "volume=data:/data", "echo one >/data/file; ls /data"), "file\n");
+    assert_eq!(seen(&daemon, "volume=data:/elsewhere:ro", "cat /elsewhere/file"), "one\n");
+    let listed = daemon.ok("volume ls");
+    assert_eq!((listed.column("name"), listed.column("containers")), (vec!["data".into()], vec![String::new()]));
+    daemon.ok("create busybox name=job volume=data:/data -- true");
+    assert_eq!(daemon.ok("volume ls").column("containers"), ["job:latest"]);
+    let mut conn = daemon.conn();
+    let refusal = conn.request("volume rm data").end.text();
+    assert!(refusal.starts_with("in-use ") && refusal.contains("job:latest"), "{refusal}");
+    assert_eq!(conn.ok("volume prune").get("count"), "0");
+    conn.ok("rm job");
+    daemon.term();
+    daemon.restart();
+    assert_eq!(seen(&daemon, "volume=data:/data", "cat /data/file"), "one\n");
+    let path = daemon.ok("volume inspect data").json()["path"].as_str().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(format!("{path}/file")).unwrap(), "one\n");
+    assert_eq!(daemon.ok("volume rm data").get("name"), "data");
+    assert!(!std::path::Path::new(&path).exists());
+}
+
+#[test]
+fn an_empty_volume_begins_with_what_the_image_has() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    assert!(seen(&daemon, "volume=www:/www", "cat /www/index.html; echo mine >/www/index.html").contains("It works"));
+    assert_eq!(seen(&daemon, "volume=www:/www", "cat /www/index.html"), "mine\n", "what is there is left alone");
+    let listed = daemon.ok("volume ls").column("path");
+    let mode = fs::metadata(&listed[0]).unwrap().permissions().mode();
+    assert_eq!(format!("{:o}", mode & 0o7777), seen(&daemon, "", "stat -c %a /www").trim());
+    assert_eq!(daemon.ok("volume prune").column("name"), ["www"]);
+}
+
+#[test]
+fn verbs_of_volumes() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    assert_eq!(conn.ok("volume create a").get("name"), "a");
+    assert_eq!(conn.refused("volume create a"), "exists");
+    assert_eq!(conn.refused("volume create .a"), "bad-value");
+    assert_eq!(conn.refused("volume create a/b"), "bad-value");
+    assert_eq!(conn.refused("volume rm b"), "not-found");
+    assert_eq!(conn.refused("volume inspect b"), "not-found");
+    conn.ok("volume create b");
+    assert_eq!(conn.ok("volume ls").column("name"), ["a", "b"]);
+    let pruned = conn.ok("volume prune");
+    assert_eq!((pruned.get("count"), pruned.column("name")), ("2".into(), vec!["a".to_owned(), "b".into()]));
+    let listed = daemon.client(&["volume", "create", "c"]).succeeds();
+    assert_eq!(listed.trim(), "c");
+    daemon.client(&["run", "--rm", "-v", "c:/data", "busybox", "touch", "/data/x"]).succeeds();
+    assert!(daemon.client(&["volume", "ls"]).succeeds().contains('c'));
+    daemon.client(&["volume", "rm", "c"]).succeeds();
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_volume() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    assert_eq!(conn.refused("run busybox volume=data:/data -- no-such-program"), "no-command");
+    assert_eq!(conn.refused("run busybox volume=data:/data user=ghost -- true"), "bad-value");
+    assert_eq!(conn.ok("volume ls").get("count"), "0");
+    conn.ok("volume create data");
+    assert_eq!(conn.refused("run busybox volume=data:/data -- no-such-program"), "no-command");
+    assert_eq!(conn.ok("volume ls").get("count"), "1", "one that was there stays");
+}
+
+#[test]
+fn a_nameless_volume_goes_with_its_container() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=job volume=/www -- sh -c 'test -e /www/index.html && touch /www/x && sleep 1000'");
+    let document = daemon.ok("inspect job").json();
+    let source = document["storage"]["volumes"][0]["source"].as_str().unwrap().to_owned();
+    assert!(fs::exists(format!("{source}/index.html")).unwrap());
+    daemon.ok("rm job force=yes");
+    super::shell::until(std::time::Duration::from_secs(10), "its volume is gone", || !fs::exists(&source).unwrap());
+    assert_eq!(daemon.ok("volume ls").get("count"), "0");
+}
