@@ -87,7 +87,19 @@ impl Crun {
 
     /// Kills what is left of a container and forgets it. One that crun does not know is no error.
     pub async fn delete(&self, id: &str) -> Result<(), Refusal> {
-        self.call()?.args(["delete", "--force"]).arg(id).succeed().await.map(drop)
+        let deleted = self.call()?.args(["delete", "--force"]).arg(id).succeed().await;
+        match deleted {
+            Err(refusal) if self.forget_half(id) => log::debug!("{refusal}; what was left of its state is removed"),
+            other => drop(other?),
+        }
+        Ok(())
+    }
+
+    /// A `crun delete` that was killed half-way leaves a state directory that no later one can read: its document is
+    /// gone, and so is whatever ran. True where that was so, and the rest is removed: a few small files.
+    fn forget_half(&self, id: &str) -> bool {
+        let state = self.root.join(id);
+        state.is_dir() && !state.join("config.json").exists() && std::fs::remove_dir_all(&state).is_ok()
     }
 }
 

@@ -51,6 +51,20 @@ fn a_second_term_hurries() {
 }
 
 #[test]
+fn a_deletion_that_a_kill_cut_short_is_swept() {
+    let mut daemon = Daemon::start();
+    daemon.import_busybox();
+    let id = daemon.ok("run busybox name=half -- sleep 1000").get("id");
+    daemon.kill();
+    // As a crun that is killed while it deletes leaves it.
+    std::fs::remove_file(daemon.place().run().join("crun").join(id).join("config.json")).unwrap();
+    daemon.restart();
+    assert_eq!(daemon.ok("ps").get("count"), "0");
+    assert!(daemon.term().success());
+    daemon.assert_clean();
+}
+
+#[test]
 fn kill_leaves_what_the_next_start_sweeps() {
     let mut daemon = Daemon::start();
     run_five(&daemon);
