@@ -56,7 +56,7 @@ pub struct Event {
     pub kind: Kind,
     /// To which one.
     pub name: String,
-    /// What: a verb in the infinitive or past tense, as `start`, `exited`.
+    /// What happened, in one word of the manual's: `create`, `start`, `kill`, `exit`, `remove`, …
     pub action: &'static str,
     /// What else there is to say.
     pub details: Vec<(&'static str, String)>,

@@ -30,7 +30,8 @@
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`cgroup`], [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched).
+//! noticed), [`config`], [`cgroup`], [`du`] (what trees take on the disk), [`outbox`] (what waits to be written),
+//! [`readiness`] (descriptors that are watched).
 //!
 //! # One thread
 //!

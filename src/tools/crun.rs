@@ -103,8 +103,8 @@ impl Crun {
     }
 }
 
-/// The container's init blocks in opening the fifo for writing until somebody reads it, or in reading until somebody
-/// writes, by crun's version: 1.8.1 to 1.21 read one byte from it.
+/// Writes the byte that the container's init waits for at its end of the fifo. Opened without blocking: an init that has
+/// died leaves nobody to read (`ENXIO`). Removed before the byte, as `crun state` says "running" once it is gone.
 fn open_exec_fifo(path: &Path) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
