@@ -31,7 +31,7 @@
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
 //! noticed), [`config`], [`cgroup`], [`du`] (what trees take on the disk), [`outbox`] (what waits to be written),
-//! [`readiness`] (descriptors that are watched).
+//! [`readiness`] (descriptors that are watched), [`worker`] (where blocking work goes).
 //!
 //! # One thread
 //!
@@ -66,3 +66,4 @@ pub mod undo;
 pub mod verbs;
 pub mod volumes;
 pub mod wire;
+pub mod worker;

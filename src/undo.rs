@@ -14,6 +14,7 @@ use crate::network::{self, Network};
 use crate::refusal::Refusal;
 use crate::tools::crun::Crun;
 use crate::tools::{Tools, process};
+use crate::worker::beside;
 
 /// How long a process is given to go by itself, once what it waits for is gone.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
     match step {
         Step::Sysctl { .. } | Step::Link { .. } | Step::Table { .. } => {
             let step = step.clone();
-            off_thread(move || network::undo(&step)).await
+            beside(move || network::undo(&step)).await
         }
         Step::Attachment { id } => detach(id, ground).await,
         Step::Process { pid, start } => end_process(*pid, *start).await,
@@ -57,11 +58,11 @@ async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
         Step::Cgroup { path } => clear_cgroup(path, ground).await,
         Step::Mount { path } => {
             let path = path.clone();
-            off_thread(move || unmount(&path)).await
+            beside(move || unmount(&path)).await
         }
         Step::Tree { path } => {
             let path = path.clone();
-            off_thread(move || remove_tree(&path)).await
+            beside(move || remove_tree(&path)).await
         }
     }
 }
@@ -90,11 +91,6 @@ async fn clear_cgroup(path: &str, ground: &Ground) -> Result<(), Refusal> {
         }
     }
     ground.cgroups.remove(path).map_err(|e| Refusal::io(format_args!("cgroup {path}"), &e))
-}
-
-async fn off_thread(work: impl FnOnce() -> Result<(), Refusal> + Send + 'static) -> Result<(), Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
 }
 
 /// Detached lazily: what still looks at it keeps looking, and it is gone for everyone else.

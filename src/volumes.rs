@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use crate::events::{Bus, Kind};
 use crate::id::{Name, VolumeName};
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// The volumes. One thread's; cheap to clone.
 #[derive(Clone)]
@@ -113,7 +114,7 @@ impl Volumes {
         }
         let (path, gone) = (self.root.join(name.as_str()), self.root.join(format!(".{name}")));
         let named = name.clone();
-        off_thread(move || {
+        beside(move || {
             // At once for everyone; what a crash leaves of it is swept.
             fs::rename(&path, &gone).map_err(|e| match e.kind() {
                 std::io::ErrorKind::NotFound => Refusal::not_found(format_args!("no volume {named}")),
@@ -142,7 +143,7 @@ impl Volumes {
     /// Every volume, by name.
     pub async fn list(&self) -> Result<Vec<Volume>, Refusal> {
         let root = self.root.clone();
-        let mut found: Vec<Volume> = off_thread(move || {
+        let mut found: Vec<Volume> = beside(move || {
             let entries = fs::read_dir(&root).map_err(|e| Refusal::io(root.display(), &e))?;
             Ok(entries.flatten().filter_map(|entry| Volume::at(&entry.path())).collect())
         })
@@ -163,7 +164,7 @@ impl Volumes {
     /// Tells whether it was made now.
     async fn make(&self, name: &VolumeName) -> Result<bool, Refusal> {
         let data = data_dir(&self.root, name);
-        let made = off_thread(move || {
+        let made = beside(move || {
             let there = data.is_dir();
             // The mode of the volume's root is seen in containers; the way to it is closed to the host's users.
             let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&data);
@@ -195,11 +196,4 @@ fn remove_tree(path: &Path) {
     if let Err(e) = fs::remove_dir_all(path) {
         log::warn!("{}: {e}", path.display());
     }
-}
-
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
 }

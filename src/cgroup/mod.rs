@@ -4,6 +4,7 @@
 
 pub mod freezer;
 pub mod limits;
+mod ready;
 
 use std::fs;
 use std::io;

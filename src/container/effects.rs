@@ -19,6 +19,7 @@ use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
+use crate::worker::{beside, look};
 
 /// How long conmon may take to end when its container has: it writes out what is left of the log.
 const CONMON_PATIENCE: Duration = Duration::from_secs(10);
@@ -55,14 +56,6 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// Runs blocking work off the daemon's thread.
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
-}
-
 /// Makes the run. What fails is undone before it is told.
 pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> Result<Run, Refusal> {
     let mark = journal.borrow().mark();
@@ -78,24 +71,35 @@ pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> 
 
 async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -> Result<Run, Refusal> {
     let places = &plan.places;
+    ready_cgroups(ground);
     let record = |step| journal.borrow_mut().record(step);
     record(Step::Attachment { id: plan.id.to_string() })?;
     record(Step::Mount { path: places.rootfs() })?;
     let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
     // Started ahead: it has set itself up by the time there is something for it to watch.
-    let waiting = conmon::spawn(&ground.tools, &ground.crun, &watch)?;
-    if let Some((pid, start)) = waiting.pid().and_then(|pid| Some((pid, process::start_time(pid)?))) {
-        record(Step::Process { pid, start })?;
-    }
-    let attachment = match furnish(&plan, ground).await {
-        Ok(attachment) => attachment,
-        Err(refusal) => {
+    let starting = async {
+        let waiting = conmon::start(&ground.tools, &ground.crun, &watch).await?;
+        let known = waiting.pid().and_then(|pid| Some((pid, process::start_time(pid)?)));
+        match known.map_or(Ok(()), |(pid, start)| record(Step::Process { pid, start })) {
+            Ok(()) => Ok(waiting),
+            Err(refusal) => {
+                waiting.dismiss().await;
+                Err(refusal)
+            }
+        }
+    };
+    let (waiting, attachment) = match futures::join!(starting, furnish(&plan, ground)) {
+        (Ok(waiting), Ok(attachment)) => (waiting, attachment),
+        (Ok(waiting), Err(refusal)) => {
             waiting.dismiss().await;
             return Err(refusal);
         }
+        (Err(refusal), _) => return Err(refusal),
     };
     record(Step::Cgroup { path: places.cgroup.clone() })?;
     record(Step::Runtime { id: plan.id.to_string() })?;
+    // Once more, lest it be over too soon.
+    ready_cgroups(ground);
     let monitor = waiting.create().await?;
     let is_new = |digest: &[u8; 32]| ground.crun.filters().get(digest).is_none();
     if plan.seccomp.as_ref().is_some_and(|filter| is_new(&filter.digest)) {
@@ -106,6 +110,17 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
     ground.crun.start(plan.id.as_str()).await?;
     Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+}
+
+/// crun is about to move a process into a cgroup: the wait that this may mean is begun here, beside everything else.
+fn ready_cgroups(ground: &Ground) {
+    let cgroups = (*ground.cgroups).clone();
+    actix_rt::spawn(async move {
+        let made = look(move || cgroups.make_ready()).await;
+        if !matches!(made, Ok(Ok(()))) {
+            log::debug!("cgroups are not ready for a move: {made:?}");
+        }
+    });
 }
 
 /// Makes what the container's process is to find: its network, its rootfs and its bundle.
@@ -124,7 +139,7 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
     let Some(digest) = plan.seccomp.as_ref().map(|filter| filter.digest) else { return };
     let file = crun.filter_file(plan.id.as_str());
     let read = move || std::fs::read(&file).map_err(|e| Refusal::io(file.display(), &e));
-    match off_thread(read).await {
+    match beside(read).await {
         Ok(program) => crun.filters().keep(digest, &program),
         Err(refusal) => log::debug!("the compiled seccomp filter: {refusal}"),
     }
@@ -136,7 +151,7 @@ async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
 }
 
 async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
-    off_thread(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await
+    beside(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await
 }
 
 async fn write_bundle(
@@ -145,7 +160,7 @@ async fn write_bundle(
     config: &oci_spec::runtime::Spec,
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
-    off_thread(move || {
+    beside(move || {
         program::check(&plan, &plan.places.rootfs())?;
         rootfs::write_etc(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
@@ -205,7 +220,7 @@ pub fn set_frozen(frozen: bool, plan: &Plan, ground: &Ground) -> Result<(), Refu
 pub async fn frozen(told: Result<(), Refusal>, plan: Arc<Plan>, ground: Ground) -> Result<(), Refusal> {
     told?;
     let freezing = ground.cgroups.freezing(&plan.places.cgroup);
-    off_thread(move || match freezing.wait(FREEZE_PATIENCE) {
+    beside(move || match freezing.wait(FREEZE_PATIENCE) {
         Ok(Frozen::Yes) => Ok(()),
         Ok(Frozen::No) | Err(_) => Err(Refusal::wrong_state("it was resumed, or ended, before it was paused")),
         Ok(Frozen::NotYet) => {
@@ -218,7 +233,7 @@ pub async fn frozen(told: Result<(), Refusal>, plan: Arc<Plan>, ground: Ground) 
 /// Changes the limits of a container that runs.
 pub async fn limit(limits: Limits, plan: Arc<Plan>, ground: Ground) -> Result<(), Refusal> {
     let cgroups = (*ground.cgroups).clone();
-    off_thread(move || {
+    beside(move || {
         cgroups.set_limits(&plan.places.cgroup, &limits).map_err(|e| match e.raw_os_error() {
             Some(nix::libc::EBUSY) => {
                 Refusal::wrong_state("it uses more memory than that, and too little can be freed")
@@ -260,7 +275,7 @@ pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refu
     for path in [&plan.places.data, &plan.places.bundle] {
         journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
     }
-    off_thread(move || {
+    beside(move || {
         rootfs::prepare(&plan.lower_dir, &plan.places)?;
         volumes::prepare(&plan.binds, &plan.lower_dir)
     })

@@ -242,14 +242,6 @@ pub fn read_document(path: &Path) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-/// Runs what touches files beside the daemon's thread. Once begun it is finished, also where nobody waits any more.
-pub async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| Err(Refusal::internal(format_args!("work on the image store broke off: {e}"))))
-}
-
 fn list(dir: &Path) -> Result<Vec<PathBuf>, Refusal> {
     let entries = std::fs::read_dir(dir).and_then(|entries| entries.map(|e| Ok(e?.path())).collect());
     entries.map_err(|e| Refusal::io(dir.display(), &e))

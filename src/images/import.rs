@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use super::disk::{Staging, beside};
+use super::disk::Staging;
 use super::layout::{Layout, TAG};
 use super::manifest::Platform;
 use super::shared::{Arrival, Shared};
@@ -13,6 +13,7 @@ use super::unpack::{self, Copied};
 use crate::id::ImageRef;
 use crate::refusal::{Code, Refusal};
 use crate::tools::{skopeo, umoci};
+use crate::worker::beside;
 
 /// How an image that is made here wants to be run; what is empty is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

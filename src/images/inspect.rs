@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::disk::{beside, read_document};
+use super::disk::read_document;
 use super::index::{Entry, unknown};
 use super::shared::Shared;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// The document: what the store knows under keys of its own, what the image says of itself as it says it.
 pub async fn inspect(shared: &Shared, reference: &ImageRef) -> Result<Value, Refusal> {

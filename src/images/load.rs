@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::archive::{self, Kind};
-use super::disk::{Staging, beside, read_document};
+use super::disk::{Staging, read_document};
 use super::layout::Layout;
 use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied};
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
+use crate::worker::beside;
 
 /// The most images that one archive may give.
 const IMAGES_MAX: usize = 64;

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use super::disk::{Disk, NameFile, beside};
+use super::disk::{Disk, NameFile};
 use super::image::Image;
 use super::index::Index;
 use super::settle;
 use super::shared::Shared;
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// Fills the index from the disk and takes away what a dead run left half done.
 pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {

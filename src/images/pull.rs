@@ -10,7 +10,7 @@ use futures::future::{Either, select};
 use tokio::time::Instant;
 
 use super::digest::Digest;
-use super::disk::{Disk, Staging, beside};
+use super::disk::{Disk, Staging};
 use super::flight::Reporter;
 use super::image::Record;
 use super::layout::Layout;
@@ -21,6 +21,7 @@ use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
+use crate::worker::beside;
 
 /// How long a copy may go without a byte.
 const STALL: Duration = Duration::from_secs(120);

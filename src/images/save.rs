@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{Staging, beside};
+use super::disk::Staging;
 use super::index::{Entry, unknown};
 use super::shared::Shared;
 use super::verify::staged;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
+use crate::worker::beside;
 
 /// Writes the image to `path`.
 pub async fn save(shared: &Shared, reference: &ImageRef, path: PathBuf) -> Result<(), Refusal> {

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::disk::{Disk, beside};
+use super::disk::Disk;
 use super::image::Record;
 use super::shared::Shared;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// What stands in a name's file.
 #[derive(Serialize, Deserialize)]

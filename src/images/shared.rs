@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::digest::Digest;
-use super::disk::{Disk, Staging, Swept, beside};
+use super::disk::{Disk, Staging, Swept};
 use super::flight::{Key, Reporter};
 use super::image::{Image, Record};
 use super::index::{Entry, Index, unknown};
@@ -21,6 +21,7 @@ use crate::events::{Bus, Kind};
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::Tools;
+use crate::worker::beside;
 
 /// How many images are fetched, unpacked or packed at once; more wait in line.
 const WORKERS: usize = 3;

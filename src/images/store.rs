@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::{mpsc, watch};
 
-use super::disk::{Disk, beside};
+use super::disk::Disk;
 use super::flight::{self, Progress, State};
 use super::image::Image;
 use super::import::{self, ImportConfig};
@@ -21,6 +21,7 @@ use crate::events::Bus;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::Tools;
+use crate::worker::beside;
 
 /// The images of one root directory.
 pub struct ImageStore {

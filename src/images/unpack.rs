@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::config;
 use super::digest::Digest;
-use super::disk::{Staging, beside, read_document};
+use super::disk::{Staging, read_document};
 use super::image::Record;
 use super::layout::{Layout, TAG};
 use super::manifest::Platform;
@@ -13,6 +13,7 @@ use super::shared::{Arrival, Shared, Staged};
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::umoci;
+use crate::worker::beside;
 
 /// The name of the tree in a staging directory.
 pub const ROOTFS: &str = "rootfs";

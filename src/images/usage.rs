@@ -1,9 +1,9 @@
 //! How much disk the store takes up, as the file system counts it.
 
-use super::disk::beside;
 use super::shared::Shared;
 use crate::du::{Du, Taken};
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// What the store takes up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

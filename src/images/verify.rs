@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::compare::differences;
 use super::digest::Digest;
-use super::disk::{Staging, beside};
+use super::disk::Staging;
 use super::image::Image;
 use super::index::{Entry, unknown};
 use super::layout::{Layout, TAG};
@@ -13,6 +13,7 @@ use super::unpack::ROOTFS;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 use crate::tools::umoci;
+use crate::worker::beside;
 
 /// What the check of one image came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

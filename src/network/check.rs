@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 
 use super::bridge;
 use super::netns::Namespace;
-use super::{blocking, occupied, rules, wrong};
+use super::{occupied, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
+use crate::worker::beside;
 
 /// What was found out about one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +37,10 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
     let trial = rules::table("gantry-check", config.subnet.unwrap_or(ANY));
     let nft = nft::check(tools, trial).await.map(|()| "the ruleset is accepted".to_owned());
     vec![
-        Finding::of("netns", blocking(try_namespace).await),
+        Finding::of("netns", beside(try_namespace).await),
         Finding::of("nft", nft),
-        Finding::of("ip-forward", blocking(try_forwarding).await),
-        Finding::of("subnet", blocking(move || try_subnet(&own)).await),
+        Finding::of("ip-forward", beside(try_forwarding).await),
+        Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }
 

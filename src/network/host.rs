@@ -7,11 +7,12 @@ use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{blocking, bridge, forwarding, marker, pool, rules, subnet, wrong};
+use super::{bridge, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
+use crate::worker::beside;
 
 /// What is known of the bridge by all who make links on it.
 #[derive(Clone, Debug)]
@@ -38,14 +39,14 @@ pub struct Host {
 pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let lock = Lock::on_bridge(&config.bridge)?;
     let config = config.clone();
-    let (turn, base, journal) = blocking(move || prepare(&config)).await?;
+    let (turn, base, journal) = beside(move || prepare(&config)).await?;
     let ruleset = rules::table(&base.bridge, base.subnet);
     let host = Host { base, journal, lock };
     let loaded = nft::load(tools, ruleset).await;
     match loaded {
         Ok(()) => Ok(host),
         Err(refusal) => {
-            blocking(move || {
+            beside(move || {
                 host.undo();
                 drop(turn);
                 Err(refusal)

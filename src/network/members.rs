@@ -13,10 +13,11 @@ use super::netns;
 use super::ports::{self, Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::seats::Seat;
-use super::{Attach, Attachment, BRIDGE, Network, blocking, bridge};
+use super::{Attach, Attachment, BRIDGE, Network, bridge};
 use crate::events::Kind;
 use crate::id::{ContainerId, HostPorts, Name, Proto, Publish};
 use crate::refusal::Refusal;
+use crate::worker::beside;
 
 /// How long a link may take to vanish before it is deleted: some process is still in its namespace then.
 const LINGER_MAX: Duration = Duration::from_secs(2);
@@ -264,7 +265,7 @@ impl Network {
         async move {
             // Never closed, so this is always had.
             let _turn = jobs.acquire_owned().await;
-            blocking(move || Ok(work())).await
+            beside(move || Ok(work())).await
         }
     }
 }

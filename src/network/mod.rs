@@ -57,6 +57,7 @@ use crate::events::Bus;
 use crate::id::{ContainerId, Name, Publish, PublishedPort};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
+use crate::worker::beside;
 use attach::Shared;
 use host::{Base, Host};
 use members::Member;
@@ -250,7 +251,7 @@ impl Handler<Close> for Network {
         let quiet = async move { tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await.is_ok() };
         Box::pin(quiet.into_actor(self).then(|_, network, _| {
             let host = network.host.take();
-            let down = blocking(move || Ok(host.map(Host::take_down)));
+            let down = beside(move || Ok(host.map(Host::take_down)));
             down.map(drop).into_actor(network)
         }))
     }
@@ -277,17 +278,11 @@ impl StreamHandler<Notice> for Network {
 
 /// What went through the link of an attached container since it was attached.
 pub async fn counters(link: String) -> Result<Counters, Refusal> {
-    blocking(move || {
+    beside(move || {
         let counted = rtnl::Rtnl::open().and_then(|mut host| bridge::counters(&mut host, &link));
         counted.map_err(|error| wrong(&format!("the link {link}"), &error))
     })
     .await
-}
-
-/// Runs `work` beside the daemon's thread.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|_| Err(Refusal::internal("a job of the network panicked")))
 }
 
 /// What it means that the kernel refused `what`.

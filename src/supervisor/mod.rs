@@ -21,6 +21,7 @@ use crate::link::Died;
 use crate::refusal::Refusal;
 use crate::undo::{self, Ground};
 use crate::volumes::Held;
+use crate::worker;
 
 /// A container as others reach it.
 #[derive(Clone)]
@@ -258,13 +259,12 @@ impl Handler<Create> for Supervisor {
             Err(refusal) => return Box::pin(fut::ready(Err(refusal))),
         };
         let (places, claimed, profiles) = (self.places(&id), name.clone(), self.profiles.clone());
-        let planned = tokio::task::spawn_blocking(move || {
+        let planned = worker::beside(move || {
             let plan = Plan::make((name, id), &source, places, wishes, &profiles)?;
             Ok((plan, Kept { source, volumes }))
         });
         let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {
-            let plan = planned.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))));
-            let adopted = plan.and_then(|plan| actor.adopt(plan, ctx));
+            let adopted = planned.and_then(|plan| actor.adopt(plan, ctx));
             if adopted.is_err() {
                 actor.names.remove(&claimed);
                 actor.close_if_done();

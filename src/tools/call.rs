@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::Tool;
+use super::crun::Program;
+use super::spawn::spawn;
 use crate::refusal::Refusal;
 
 /// How long a call may take where nothing else is said.
@@ -43,6 +45,8 @@ pub struct Call {
     command: Command,
     deadline: Duration,
     stdin: Option<Vec<u8>>,
+    /// Held until it has ended.
+    program: Option<Program>,
 }
 
 /// What a finished call gave.
@@ -58,7 +62,7 @@ pub struct Output {
 
 impl Call {
     pub(super) fn new(tool: Tool, path: &Path) -> Self {
-        Self { tool, command: bound_to_us(command(path)), deadline: DEADLINE, stdin: None }
+        Self { tool, command: bound_to_us(command(path)), deadline: DEADLINE, stdin: None, program: None }
     }
 
     /// One argument more.
@@ -70,6 +74,12 @@ impl Call {
     /// Some arguments more.
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.command.args(args);
+        self
+    }
+
+    /// What it is executed from.
+    pub(super) fn holding(mut self, program: Program) -> Self {
+        self.program = Some(program);
         self
     }
 
@@ -104,7 +114,7 @@ impl Call {
         self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         log::debug!("{:?}", self.command.as_std());
-        let mut child = self.command.spawn().map_err(|e| spawn_failed(self.tool, &e))?;
+        let mut child = spawn(self.command).await.map_err(|e| spawn_failed(self.tool, &e))?;
         let work = converse(&mut child, self.stdin);
         match tokio::time::timeout(self.deadline, work).await {
             Ok(Ok(output)) => Ok(output),
@@ -155,8 +165,7 @@ pub(super) fn command(path: &Path) -> Command {
 }
 
 /// A command whose process dies with the daemon, even where that is killed: nobody would be left to take back what it
-/// goes on writing. What it makes has the usual modes whatever our umask is. The kernel takes the end of the *thread*
-/// that forked for the parent's: commands are started from the daemon's one thread.
+/// goes on writing. What it makes has the usual modes whatever our umask is.
 #[expect(unsafe_code, reason = "nothing but pre_exec reaches between fork and exec")]
 pub(super) fn bound_to_us(mut command: Command) -> Command {
     let parent = rustix::process::getpid();
@@ -234,16 +243,13 @@ mod tests {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let script = format!("echo $$ $(umask) >{0}.new; mv {0}.new {0}; exec sleep 1000", target.display());
-            // Leaked with the runtime, so that neither kills it by being dropped.
-            let call = Call::new(Tool::Crun, Path::new("/bin/sh")).args(["-c", &script]);
-            let call: &'static mut _ = Box::leak(Box::new(Box::pin(call.finish())));
+            let mut command = bound_to_us(command(Path::new("/bin/sh")));
             runtime.block_on(async {
-                let started = async {
-                    while !target.exists() {
-                        tokio::time::sleep(Duration::from_millis(2)).await;
-                    }
-                };
-                let _ = futures::future::select(call, Box::pin(started)).await;
+                // Leaked with the runtime, so that neither kills it by being dropped.
+                std::mem::forget(command.args(["-c", &script]).spawn().unwrap());
+                while !target.exists() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
             });
             std::mem::forget(runtime);
         });

@@ -16,6 +16,7 @@ use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
+use super::spawn::spawn;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -63,7 +64,7 @@ struct Sync {
 ///
 /// `--sync` keeps it our child, so that its end and exit status are told by the kernel; it still outlives us, having a
 /// session of its own and no parent-death signal.
-pub fn spawn(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, Refusal> {
+pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, Refusal> {
     let failed = |e: &std::io::Error| spawn_failed(Tool::Conmon, e);
     let (start_read, start) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e.into()))?;
     let (sync, sync_write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| failed(&e.into()))?;
@@ -79,8 +80,8 @@ pub fn spawn(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Waiting, R
         .fd_mappings(vec![mapping(sync_write, 3), mapping(start_read, 4)])
         .map_err(|e| Refusal::internal(format_args!("descriptors for conmon: {e}")))?;
     log::debug!("{:?}", conmon.as_std());
-    let child = conmon.spawn().map_err(|e| failed(&e))?;
-    // The command goes here, and with it our copies of the child's ends.
+    // The command goes there, and with it our copies of the child's ends.
+    let child = spawn(conmon).await.map_err(|e| failed(&e))?;
     Ok(Waiting { child, start, sync, _crun: program })
 }
 

@@ -67,8 +67,9 @@ impl Crun {
     }
 
     fn call(&self) -> Result<Call, Refusal> {
-        // Executed before the call is over, and until then nothing else of this thread drops the copy.
-        Ok(Call::new(Tool::Crun, &self.program()?.path).deadline(DEADLINE).arg("--root").arg(&self.root))
+        let program = self.program()?;
+        let call = Call::new(Tool::Crun, &program.path).holding(program);
+        Ok(call.deadline(DEADLINE).arg("--root").arg(&self.root))
     }
 
     /// Lets a created container's process run.

@@ -23,6 +23,7 @@ use tokio::process::Child;
 
 use super::call::{bound_to_us, command, spawn_failed};
 use super::crun::{Crun, create_refusal};
+use super::spawn::spawn;
 use super::{Tool, orphans};
 use crate::refusal::Refusal;
 
@@ -89,9 +90,8 @@ pub async fn start(crun: &Crun, id: &str, program: Program) -> Result<Running, R
         .fd_mappings(vec![mapping(document, 3), mapping(log_of_crun, 4), mapping(tell, 5)])
         .map_err(|e| Refusal::internal(format_args!("descriptors for crun: {e}")))?;
     log::debug!("{:?}", call.as_std());
-    let child = call.spawn().map_err(failed)?;
     // Our copies of the child's ends go with the command.
-    drop(call);
+    let child = spawn(call).await.map_err(failed)?;
     Waiting { child, log, told }.executed((stdout, stderr)).await
 }
 

@@ -13,6 +13,7 @@ mod orphans;
 pub mod process;
 mod sealed;
 pub mod skopeo;
+mod spawn;
 pub mod umoci;
 
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@ use crate::container::usage::{self, DiskUsage};
 use crate::du::Taken;
 use crate::engine::Engine;
 use crate::images::{self, MeasureUsage};
+use crate::worker;
 
 const ROW: [&str; 3] = ["kind", "count", "size"];
 const OK: [&str; 1] = ["size"];
@@ -52,7 +53,6 @@ async fn measure(engine: &Engine) -> Result<[(&'static str, Taken); 6], Refusal>
 
 async fn containers(engine: &Engine) -> Result<DiskUsage, Refusal> {
     let places: Vec<Arc<_>> = engine.children().await?.into_iter().map(|child| child.places).collect();
-    let measured = tokio::task::spawn_blocking(move || usage::measure(&places)).await;
-    let measured = measured.map_err(|e| Refusal::internal(format_args!("a worker died: {e}")))?;
+    let measured = worker::look(move || usage::measure(&places)).await?;
     measured.map_err(|e| Refusal::io("measuring containers", &e))
 }

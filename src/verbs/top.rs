@@ -4,6 +4,7 @@ use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::Inspect;
 use crate::container::processes::look_at;
 use crate::engine::unanswered;
+use crate::worker;
 
 const ROW: [&str; 5] = ["pid", "user", "time", "state", "command"];
 const OK: [&str; 1] = ["name"];
@@ -28,8 +29,7 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     }
     let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
     let pids = call.engine.ground.cgroups.processes(&plan.places.cgroup);
-    let looked = tokio::task::spawn_blocking(move || look_at(&pids, &plan)).await;
-    let processes = looked.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))?;
+    let processes = worker::beside(move || look_at(&pids, &plan)).await?;
     for p in processes {
         let time = format!("{:.2}", p.time);
         call.line(&Line::row(&ROW, &[&p.pid, &p.user, &time, &p.state, &p.command])).await;

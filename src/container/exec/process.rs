@@ -8,6 +8,7 @@ use crate::container::plan::{self, Plan};
 use crate::container::user::{self, User};
 use crate::refusal::Refusal;
 use crate::tools::exec::Program;
+use crate::worker::beside;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +25,7 @@ pub struct Wishes {
 
 /// The program that crun is to execute. Reads files of the container's, off this thread.
 pub async fn program(plan: Arc<Plan>, wishes: Wishes) -> Result<Program, Refusal> {
-    let made = tokio::task::spawn_blocking(move || make(&plan, wishes)).await;
-    made.unwrap_or_else(|e| Err(Refusal::internal(format_args!("a worker died: {e}"))))
+    beside(move || make(&plan, wishes)).await
 }
 
 fn make(plan: &Plan, wishes: Wishes) -> Result<Program, Refusal> {

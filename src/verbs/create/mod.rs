@@ -22,6 +22,7 @@ use crate::images::{PullOptions, PullPolicy};
 use crate::supervisor::{Child, Create};
 use crate::volumes::{Held, Volumes};
 use crate::wire::args::absolute;
+use crate::worker;
 
 const OK: [&str; 2] = ["name", "id"];
 
@@ -203,12 +204,11 @@ impl FreshVolumes {
 }
 
 async fn existing(dir: PathBuf) -> Result<PathBuf, Refusal> {
-    let looked = tokio::task::spawn_blocking(move || (dir.is_dir(), dir)).await;
-    match looked {
-        Ok((true, dir)) => Ok(dir),
-        Ok((false, dir)) => Err(Refusal::not_found(format_args!("rootfs={}: no such directory", dir.display()))),
-        Err(e) => Err(Refusal::internal(format_args!("a worker died: {e}"))),
-    }
+    worker::beside(move || match dir.is_dir() {
+        true => Ok(dir),
+        false => Err(Refusal::not_found(format_args!("rootfs={}: no such directory", dir.display()))),
+    })
+    .await
 }
 
 fn origin(args: &mut Args) -> Result<Origin, Refusal> {
