@@ -9,7 +9,6 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::config::Config;
 use crate::container::exec::{Exec, Execs};
-use crate::container::follow::Changes;
 use crate::container::view::View;
 use crate::events::Bus;
 use crate::images::ImageStore;
@@ -35,8 +34,6 @@ pub struct Engine {
     pub ground: Ground,
     /// More processes in containers.
     pub execs: Rc<Execs>,
-    /// Tells when logs grow.
-    pub changes: Rc<Changes>,
     /// What waits to be written to clients of the control socket.
     pub postage: Rc<Postage>,
     /// Held by whoever measures how much disk things take: one at a time, however many ask.

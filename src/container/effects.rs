@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use tokio::sync::oneshot;
 
 use super::plan::Plan;
-use super::{program, rootfs, spec, volumes};
+use super::log_files::LogFiles;
+use super::{program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
@@ -169,8 +171,17 @@ async fn write_bundle(
 }
 
 /// Waits for the run's end, told by the kernel: conmon is our child, and its status is the container's.
-pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground) -> Exit {
-    let status = monitored_end(&mut run).await;
+///
+/// Its log is kept within bounds meanwhile, and is complete when this ends.
+pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground, logs: Arc<LogFiles>) -> Exit {
+    let (running, over) = oneshot::channel::<()>();
+    let monitored = async {
+        let status = monitored_end(&mut run).await;
+        drop(running);
+        status
+    };
+    let rotated = rotation::keep(plan.log_bounds, &logs, &plan.places.bundle, &ground.changes, over);
+    let (status, ()) = futures::join!(monitored, rotated);
     let code = match status.as_ref().map(std::process::ExitStatus::code) {
         Ok(Some(code)) => code,
         _ => {
@@ -262,8 +273,9 @@ pub async fn reap(rest: Vec<Step>, journal: SharedJournal, ground: Ground) {
     journal.borrow_mut().settle(failed);
 }
 
-/// Removes everything that is left, the journal last.
-pub async fn free(journal: SharedJournal, ground: Ground) {
+/// Removes everything that is left, the journal last. Whoever reads the log reads on.
+pub async fn free(journal: SharedJournal, ground: Ground, logs: Arc<LogFiles>) {
+    logs.hold().await;
     let steps = journal.borrow_mut().take_back(0);
     let failed = undo::all(steps, &ground).await;
     let mut journal = journal.borrow_mut();

@@ -9,10 +9,12 @@ mod fill;
 pub mod follow;
 pub mod limits;
 pub mod log;
+pub mod log_files;
 pub mod plan;
 pub mod processes;
 mod program;
 mod rootfs;
+mod rotation;
 pub mod seccomp;
 pub mod security;
 mod spec;
@@ -34,6 +36,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
+use self::log_files::LogFiles;
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
@@ -88,6 +91,7 @@ pub struct Container {
     mark: usize,
     state: State,
     view: watch::Sender<Arc<View>>,
+    logs: Arc<LogFiles>,
     init: Option<Init>,
     /// What the last run left for the runtime to forget.
     unreaped: Vec<Step>,
@@ -115,6 +119,7 @@ impl Container {
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
         let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
         let stop_timeout = plan.stop_timeout;
+        let logs = LogFiles::new(plan.places.log());
         Ok(Self {
             plan: Arc::new(plan),
             kept: Some(kept),
@@ -125,6 +130,7 @@ impl Container {
             mark: 0,
             state,
             view,
+            logs,
             init: None,
             unreaped: Vec::new(),
             starters: Vec::new(),
@@ -139,6 +145,11 @@ impl Container {
     /// Where its picture is seen, now and at every change; it outlives the actor.
     pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.subscribe()
+    }
+
+    /// What it writes, to be read; it outlives the actor.
+    pub fn logs(&self) -> Arc<LogFiles> {
+        self.logs.clone()
     }
 
     /// Takes an event in: decide, show, act.
@@ -191,10 +202,13 @@ impl Container {
                 self.answer_starters(&Err(Refusal::cancelled("it was stopped before it was started")));
             }
             Effect::LetGo => self.let_go(),
-            Effect::Free => self.spawn(ctx, async {
-                effects::free(journal, ground).await;
-                Outcome::Freed
-            }),
+            Effect::Free => {
+                let logs = self.logs.clone();
+                self.spawn(ctx, async {
+                    effects::free(journal, ground, logs).await;
+                    Outcome::Freed
+                });
+            }
             Effect::Signal(signal) => self.signal(signal),
             Effect::AskToStop => self.ask_to_stop(ctx),
             Effect::Freeze => self.freeze(ctx),
@@ -237,8 +251,8 @@ impl Container {
             Ok(run) => {
                 self.show_run(&run);
                 self.init = Some(run.init.clone());
-                let (plan, ground) = (self.plan.clone(), self.ground.clone());
-                self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground).await) });
+                let (plan, ground, logs) = (self.plan.clone(), self.ground.clone(), self.logs.clone());
+                self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground, logs).await) });
                 self.tell("start", Vec::new());
                 self.happened(&Event::Launched, ctx);
                 Ok(self.view.borrow().clone())

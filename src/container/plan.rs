@@ -14,6 +14,7 @@ use super::storage::Storage;
 use super::user::{self, User};
 use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
+use crate::config::LogBounds;
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
@@ -107,6 +108,10 @@ pub struct Wishes {
     pub stop_signal: Option<Signal>,
     /// How long a stop waits.
     pub stop_timeout: Option<Duration>,
+    /// How long its log may become before it is put aside, in bytes; 0 for as long as it likes.
+    pub log_max_size: Option<u64>,
+    /// How many files of its log are kept.
+    pub log_max_files: Option<u32>,
     /// Remove it when it ends.
     pub remove_at_end: bool,
 }
@@ -133,6 +138,8 @@ pub struct Places {
     pub cgroup: String,
     /// How long a stop waits where neither request nor image says.
     pub stop_timeout: Duration,
+    /// The bounds of its log where the request does not say.
+    pub log_bounds: LogBounds,
 }
 
 impl Places {
@@ -200,6 +207,8 @@ pub struct Plan {
     pub stop_signal: Signal,
     /// How long a stop waits.
     pub stop_timeout: Duration,
+    /// The bounds of its log.
+    pub log_bounds: LogBounds,
 }
 
 impl Plan {
@@ -242,6 +251,7 @@ impl Plan {
                 .stop_timeout
                 .or(image.stop_timeout.map(|seconds| Duration::from_secs(seconds.min(STOP_TIMEOUT_MAX))))
                 .unwrap_or(places.stop_timeout),
+            log_bounds: log_bounds(&wishes, places.log_bounds)?,
             created: SystemTime::now(),
             name,
             id,
@@ -265,6 +275,17 @@ fn argv(wishes: &Wishes, entrypoint: &[String], cmd: &[String]) -> Result<Vec<St
         None => Err(Refusal::bad_value("no command: the image has none, so give one behind --")),
         Some("") => Err(Refusal::no_command("the program's name is empty")),
         Some(_) => Ok(argv),
+    }
+}
+
+fn log_bounds(wishes: &Wishes, default: LogBounds) -> Result<LogBounds, Refusal> {
+    let bounds = LogBounds {
+        max_size: wishes.log_max_size.unwrap_or(default.max_size),
+        max_files: wishes.log_max_files.unwrap_or(default.max_files),
+    };
+    match (bounds.limit(), wishes.log_max_files) {
+        (None, Some(_)) => Err(Refusal::bad_option("log-max-files= goes with log-max-size=")),
+        _ => Ok(bounds),
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::cgroup::Cgroups;
+use crate::changes::Changes;
 use crate::config::Config;
-use crate::container::follow::Changes;
 use crate::engine::Engine;
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
@@ -193,7 +193,8 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
     let crun = Crun::new(tools.clone(), dirs.crun());
-    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups) };
+    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
+    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes };
     let grounds = Grounds {
         data: dirs.containers(),
         bundles: dirs.bundles(),
@@ -201,10 +202,10 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
         stop_timeout: config.stop_timeout,
+        log_bounds: config.log_bounds,
     };
     let volumes = Volumes::new(&dirs.volumes(), bus.clone());
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
-    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
     Ok(Engine {
         config,
         bus,
@@ -213,7 +214,6 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes,
         ground,
         execs: Rc::default(),
-        changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),
         began,

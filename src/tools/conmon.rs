@@ -2,6 +2,7 @@
 //! 2.1.12.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -167,6 +168,34 @@ impl Monitor {
     pub async fn kill(&mut self) -> std::io::Result<ExitStatus> {
         self.child.start_kill()?;
         self.child.wait().await
+    }
+}
+
+/// The fifo by which a conmon that runs is told things.
+pub struct Ctl(OwnedFd);
+
+impl Ctl {
+    /// Opens the one of the conmon whose bundle that is. `ENXIO`: it has ended.
+    pub fn open(bundle: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        Ok(Self(nix::fcntl::open(&bundle.join("ctl"), flags, nix::sys::stat::Mode::empty())?))
+    }
+
+    /// Has it put a new file in its log's place and write there from now on. It ends where it cannot make `LOG.tmp`, but
+    /// takes one that is there.
+    pub fn reopen_log(&self) -> io::Result<()> {
+        self.tell(b"2 0 0\n")
+    }
+
+    /// One line. conmon must not read two at once, or it takes the second for the first (2.1.12 too): `WouldBlock` while
+    /// there is one that it has not read.
+    fn tell(&self, line: &[u8]) -> io::Result<()> {
+        if rustix::io::ioctl_fionread(&self.0)? > 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Shorter than PIPE_BUF: whole or not at all.
+        nix::unistd::write(&self.0, line)?;
+        Ok(())
     }
 }
 

@@ -64,6 +64,7 @@ fn document(plan: &Plan, view: &View) -> Value {
         "add-host": wishes.hosts.iter().map(|(name, address)| {
             format!("{name}:{}", address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string()))
         }).collect::<Vec<_>>(),
+        "log": { "max-size": plan.log_bounds.max_size, "max-files": plan.log_bounds.max_files },
         "rm": wishes.remove_at_end,
         "network": {
             "ip": view.ip,

@@ -13,6 +13,7 @@ pub use self::limits::{memory, milli_cpus};
 pub use self::process::{command_words, variable};
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::config::LogBounds;
 use crate::container::limits::cpuset;
 use crate::container::plan::{Source, Wishes};
 use crate::container::volumes::VolumeSource;
@@ -77,8 +78,8 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("health-retries", "N", "how many failures make it unhealthy").later(),
     &Opt::once("health-start-period", "DURATION", "how long failures do not count").later(),
     &Opt::once("health-restart", "yes|no", "restart it when it is unhealthy").later(),
-    &Opt::once("log-max-size", "SIZE", "when its log is rotated").later(),
-    &Opt::once("log-max-files", "N", "how many logs are kept").later(),
+    &Opt::once("log-max-size", "SIZE", "put its log aside at that size, and begin another; 0 for never"),
+    &Opt::once("log-max-files", "N", "how many files of its log are kept; 5"),
 ];
 
 /// `create IMAGE [options] [-- argv…]` → `OK name= id=`
@@ -262,6 +263,8 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         init: args.flag("init")?,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
+        log_max_size: args.value("log-max-size", LogBounds::size)?,
+        log_max_files: args.value("log-max-files", LogBounds::files)?,
         remove_at_end: args.flag("rm")?,
     })
 }
