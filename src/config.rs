@@ -243,7 +243,11 @@ mod tests {
     #[test]
     fn flags_outweigh_the_file() {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
-        std::fs::write(&file, "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\n").unwrap();
+        std::fs::write(
+            &file,
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\n",
+        )
+        .unwrap();
         let file_name = file.to_str().unwrap();
         let config = read(&["--config", file_name, "--bridge", "flag0"]).unwrap();
         assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));

@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tokio::sync::oneshot;
 
-use super::plan::Plan;
 use super::log_files::LogFiles;
+use super::plan::Plan;
 use super::{program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;

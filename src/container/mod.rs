@@ -117,7 +117,7 @@ impl Container {
         let journal = Rc::new(RefCell::new(Journal::create(journal)?));
         let state = State::new(plan.wishes.remove_at_end);
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
-        let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
+        let view = watch::Sender::new(Arc::new(View::first(&plan, state.phase)));
         let stop_timeout = plan.stop_timeout;
         let logs = LogFiles::new(plan.places.log());
         Ok(Self {
@@ -373,26 +373,6 @@ impl Container {
             action,
             std::iter::once(id).chain(details).collect(),
         );
-    }
-}
-
-fn first_view(plan: &Plan, state: &State) -> View {
-    View {
-        name: plan.name.clone(),
-        id: plan.id.clone(),
-        image: plan.image.as_str().into(),
-        phase: state.phase,
-        pid: None,
-        ip: None,
-        link: None,
-        ports: Vec::new(),
-        exit: None,
-        oom: false,
-        restarts: 0,
-        created: plan.created,
-        started: None,
-        finished: None,
-        labels: plan.labels.clone(),
     }
 }
 

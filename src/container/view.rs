@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::plan::Plan;
 use super::state::Phase;
 use crate::id::{ContainerId, Name, PublishedPort};
 
@@ -44,6 +45,27 @@ pub struct View {
 }
 
 impl View {
+    /// The picture of a container that has not run yet.
+    pub fn first(plan: &Plan, phase: Phase) -> Self {
+        Self {
+            name: plan.name.clone(),
+            id: plan.id.clone(),
+            image: plan.image.as_str().into(),
+            phase,
+            pid: None,
+            ip: None,
+            link: None,
+            ports: Vec::new(),
+            exit: None,
+            oom: false,
+            restarts: 0,
+            created: plan.created,
+            started: None,
+            finished: None,
+            labels: plan.labels.clone(),
+        }
+    }
+
     /// Whether it has a run that has not ended, or is about to have one.
     pub fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping | Phase::Leaving)

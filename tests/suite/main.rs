@@ -35,6 +35,7 @@ mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod rotation; // logs that are put aside when they have grown
 mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.

@@ -85,6 +85,7 @@ impl Place {
             subnet: None,
             tools: None,
             stop_timeout: Duration::ZERO,
+            log_bounds: gantry::config::LogBounds::default(),
             check: false,
         }
     }

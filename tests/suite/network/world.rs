@@ -101,6 +101,7 @@ impl World {
             subnet: None,
             tools: None,
             stop_timeout: PATIENCE,
+            log_bounds: gantry::config::LogBounds::default(),
             check: false,
         }
     }
