@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::log_files::LogFiles;
 use super::plan::Plan;
-use super::{program, rootfs, rotation, spec, volumes};
+use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
@@ -164,7 +164,7 @@ async fn write_bundle(
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
         program::check(&plan, &plan.places.rootfs())?;
-        rootfs::write_etc(&plan, ip, gateway)?;
+        etc::write_all(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await

@@ -4,6 +4,7 @@
 mod ask;
 pub mod devices;
 mod effects;
+mod etc;
 pub mod exec;
 mod fill;
 pub mod follow;

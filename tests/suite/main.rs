@@ -29,6 +29,7 @@ mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
+mod inside; // a container as its own processes find it
 mod limits; // limits changed while it runs, and what runs
 mod options; // what a container is given by options
 mod pausing; // containers that are paused
