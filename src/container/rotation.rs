@@ -35,8 +35,6 @@ const SPEED: u64 = 128 << 20;
 const SOONEST: Duration = Duration::from_millis(20);
 /// The latest, and how long a rotation that could not be begun is let be.
 const LATEST: Duration = Duration::from_secs(1);
-/// How long conmon may take to open another file before it is told once more.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Keeps the log of a run within `bounds`, until the run is `over`: that is when its sender is dropped.
 pub async fn keep(
@@ -94,7 +92,7 @@ impl Rotation<'_> {
     /// Puts the log aside. False where the run was over before conmon did so.
     async fn turn(&self, over: &mut oneshot::Receiver<()>) -> io::Result<bool> {
         self.files.begin_turn().await?;
-        if let Err(e) = self.tell() {
+        if let Err(e) = Ctl::of(self.bundle).reopen_log() {
             // Not told, so that nothing will come of it.
             self.files.cancel_turn().await;
             return Err(e);
@@ -106,29 +104,17 @@ impl Rotation<'_> {
                 self.files.end_turn(self.keep).await;
                 return Ok(true);
             }
-            let watched = turned.is_ok();
+            // Never told twice, however long it takes: a second file in the place of a first would lose what that held.
             let told = async {
                 match turned {
                     Ok(turned) => _ = turned.await,
-                    Err(_) => std::future::pending().await,
+                    Err(_) => tokio::time::sleep(SOONEST).await,
                 }
             };
             tokio::select! {
                 () = told => {}
-                () = tokio::time::sleep(if watched { PATIENCE } else { SOONEST }) => if watched { self.tell_again() },
                 _ = &mut *over => return Ok(false),
             }
-        }
-    }
-
-    fn tell(&self) -> io::Result<()> {
-        Ctl::open(self.bundle)?.reopen_log()
-    }
-
-    /// conmon mistakes the second of two lines that it reads at once for the first: ours may have been that.
-    fn tell_again(&self) {
-        if let Err(e) = self.tell() {
-            log::debug!("{}: conmon does not take up a new log: {e}", self.files.current().display());
         }
     }
 

@@ -2,14 +2,15 @@
 //! 2.1.12.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use command_fds::{CommandFdExt, FdMapping};
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -17,7 +18,7 @@ use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
-use super::spawn::spawn;
+use super::spawn::spawn_inheriting;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -73,16 +74,12 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     let mut conmon = command(&tools.path(Tool::Conmon)?);
     let program = crun.program()?;
     conmon.args(arguments(&program.path, crun.root(), watch)).current_dir(watch.bundle);
-    conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
+    // conmon itself closes them to what it executes.
+    conmon.env("_OCI_SYNCPIPE", sync_write.as_raw_fd().to_string());
+    conmon.env("_OCI_STARTPIPE", start_read.as_raw_fd().to_string());
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
-    conmon
-        .as_std_mut()
-        .fd_mappings(vec![mapping(sync_write, 3), mapping(start_read, 4)])
-        .map_err(|e| Refusal::internal(format_args!("descriptors for conmon: {e}")))?;
     log::debug!("{:?}", conmon.as_std());
-    // The command goes there, and with it our copies of the child's ends.
-    let child = spawn(conmon).await.map_err(|e| failed(&e))?;
+    let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
     Ok(Waiting { child, start, sync, _crun: program })
 }
 
@@ -171,31 +168,32 @@ impl Monitor {
     }
 }
 
-/// The fifo by which a conmon that runs is told things.
-pub struct Ctl(OwnedFd);
+/// The fifos by which a conmon that runs is told things.
+///
+/// conmon 2.1.6 reads all that is there and, of two lines, takes the first one twice. So each line is a packet of its own
+/// (`O_DIRECT` on a pipe, pipe(2)): one read never gives two of them.
+pub struct Ctl {
+    bundle: PathBuf,
+}
 
 impl Ctl {
-    /// Opens the one of the conmon whose bundle that is. `ENXIO`: it has ended.
-    pub fn open(bundle: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        Ok(Self(nix::fcntl::open(&bundle.join("ctl"), flags, nix::sys::stat::Mode::empty())?))
+    /// Those of the conmon whose bundle that is.
+    pub fn of(bundle: &Path) -> Self {
+        Self { bundle: bundle.to_owned() }
     }
 
     /// Has it put a new file in its log's place and write there from now on. It ends where it cannot make `LOG.tmp`, but
     /// takes one that is there.
     pub fn reopen_log(&self) -> io::Result<()> {
-        self.tell(b"2 0 0\n")
+        self.tell("ctl", "2 0 0\n")
     }
 
-    /// One line. conmon must not read two at once, or it takes the second for the first (2.1.12 too): `WouldBlock` while
-    /// there is one that it has not read.
-    fn tell(&self, line: &[u8]) -> io::Result<()> {
-        if rustix::io::ioctl_fionread(&self.0)? > 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        // Shorter than PIPE_BUF: whole or not at all.
-        nix::unistd::write(&self.0, line)?;
-        Ok(())
+    /// Writes one line to a fifo. Never waits: `ENXIO` says that conmon is gone, `EAGAIN` that it does not read.
+    fn tell(&self, fifo: &str, line: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(self.bundle.join(fifo))?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_DIRECT))?;
+        file.write_all(line.as_bytes())
     }
 }
 
