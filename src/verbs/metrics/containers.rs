@@ -26,7 +26,7 @@ impl Sampled {
 
 /// Adds how many containers there are in each state.
 pub fn expose_states(text: &mut Exposition, views: &[Arc<View>]) {
-    let count = |state: &str| views.iter().filter(|view| view.phase.as_str() == state).count();
+    let count = |state: &str| views.iter().filter(|view| view.state() == state).count();
     let samples = STATES.iter().map(|state| ([("state", (*state).to_owned())], count(state)));
     text.metric("gantry_containers", Kind::Gauge, "Containers by state.", samples);
 }
