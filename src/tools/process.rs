@@ -39,6 +39,12 @@ pub fn kin(pid: i32) -> Option<Kin> {
     is_alive.then_some(Kin { pid, parent: number(1)?, session: number(3)?, start: fields.get(19)?.parse().ok()? })
 }
 
+/// Whether `pid` was executed with `variable` (`NAME=VALUE`) in its environment, or forked from one that was.
+pub fn has_variable(pid: i32, variable: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+}
+
 /// A process held by a pidfd: whatever becomes of its pid, it is this process that is meant.
 pub struct Held(OwnedFd);
 

@@ -43,7 +43,7 @@ pub struct Exec {
     pub id: ExecId,
     /// The container it runs in.
     pub container: Name,
-    /// Its process in the daemon's pid namespace.
+    /// Its process in the daemon's pid namespace, until its end.
     pub pid: i32,
     held: RefCell<Option<Held>>,
     end: watch::Receiver<End>,

@@ -11,14 +11,16 @@ use super::check::Check;
 use super::record::Look;
 use crate::container::exec::{self, Output, Wishes};
 use crate::container::plan::Plan;
-use crate::id::Signal;
+use crate::id::{ExecId, Signal};
 use crate::refusal::{Code, Refusal};
-use crate::tools::process::{Held, Kin, kin};
+use crate::tools::process::{Held, Kin, has_variable, kin};
 use crate::undo::Ground;
 use crate::worker::beside;
 
 /// How much of what it writes is kept, in bytes; Docker's bound.
 const OUTPUT_MAX: usize = 4096;
+/// The variable by which everything that a look starts is known again.
+const MARK: &str = "GANTRY_HEALTH";
 /// How often what is left of a look is looked for: a process may have had a child since the last time.
 const ROUNDS: usize = 8;
 /// How long one that was killed may take to be gone, before it is looked for again.
@@ -33,25 +35,29 @@ pub async fn look(
 ) -> Option<Look> {
     let start = SystemTime::now();
     let told = |exit, output: String| Some(Look { start, end: SystemTime::now(), exit, output });
+    let mark = match ExecId::random() {
+        Ok(id) => format!("{MARK}={id}"),
+        Err(refusal) => return told(None, refusal.to_string()),
+    };
     let argv = check.argv.iter().map(|word| word.clone().into_bytes()).collect();
-    let (exec, output, watch) =
-        match exec::start(plan.clone(), Wishes { argv, ..Wishes::default() }, ground.clone()).await {
-            Ok(started) => started,
-            Err(refusal) if refusal.code() == Code::WrongState => return None,
-            Err(refusal) => return told(None, refusal.to_string()),
-        };
+    let wishes = Wishes { argv, env: vec![mark.clone()], ..Wishes::default() };
+    let (exec, output, watch) = match exec::start(plan.clone(), wishes, ground.clone()).await {
+        Ok(started) => started,
+        Err(refusal) if refusal.code() == Code::WrongState => return None,
+        Err(refusal) => return told(None, refusal.to_string()),
+    };
     let mut ended = pin!(futures::future::join(watch, collect(output)));
     let in_time = tokio::select! {
         ((), text) = &mut ended => Some(Some(text)),
         () = tokio::time::sleep(check.timeout) => Some(None),
         _ = &mut abandoned => None,
     };
-    sweep(exec.pid, &plan, &ground).await;
     if !matches!(in_time, Some(Some(_))) {
+        sweep(&mark, Some(exec.pid), &plan, &ground).await;
         // One that is frozen ends when it is thawed.
         ended.await;
-        sweep(exec.pid, &plan, &ground).await;
     }
+    sweep(&mark, None, &plan, &ground).await;
     match (in_time?, exec.ended().await) {
         (None, _) => told(None, format!("it took longer than {:?}", check.timeout)),
         (Some(text), Ok(exit)) => told(Some(exit.code), text),
@@ -59,11 +65,12 @@ pub async fn look(
     }
 }
 
-/// Kills what a look has left: every process of its session, and those that left the session but have a parent in it.
-async fn sweep(pid: i32, plan: &Arc<Plan>, ground: &Ground) {
+/// Kills what a look has started: its own process where that runs yet, every one that has its mark, and those that put it
+/// off but have a parent or share a session with one of these.
+async fn sweep(mark: &str, own: Option<i32>, plan: &Arc<Plan>, ground: &Ground) {
     for _ in 0..ROUNDS {
-        let (cgroups, plan) = ((*ground.cgroups).clone(), plan.clone());
-        let found = beside(move || Ok(family(pid, &cgroups.processes(&plan.places.cgroup)))).await;
+        let (cgroups, plan, mark) = ((*ground.cgroups).clone(), plan.clone(), mark.to_owned());
+        let found = beside(move || Ok(family(&mark, own, &cgroups.processes(&plan.places.cgroup)))).await;
         let left = found.unwrap_or_else(|refusal: Refusal| {
             log::warn!("what a health check left: {refusal}");
             Vec::new()
@@ -80,21 +87,23 @@ async fn sweep(pid: i32, plan: &Arc<Plan>, ground: &Ground) {
     }
 }
 
-/// Those of `pids` that belong to the look of `pid`.
-fn family(pid: i32, pids: &[i32]) -> Vec<Held> {
+/// Those of `pids` that belong to the look with that mark and process.
+fn family(mark: &str, own: Option<i32>, pids: &[i32]) -> Vec<Held> {
     let alive: Vec<Kin> = pids.iter().filter_map(|pid| kin(*pid)).collect();
-    let members = members(pid, &alive);
+    let marked = alive.iter().map(|one| one.pid).filter(|pid| Some(*pid) == own || has_variable(*pid, mark)).collect();
+    let members = members(marked, &alive);
     let taken = alive.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start));
     taken.collect()
 }
 
-/// A session and its descendants.
-fn members(session: i32, all: &[Kin]) -> HashSet<i32> {
-    let mut members: HashSet<i32> = all.iter().filter(|one| one.session == session).map(|one| one.pid).collect();
-    members.extend(all.iter().map(|one| one.pid).filter(|pid| *pid == session));
+/// Those of `all` that are in `first`, share a session with one of them, or descend from one.
+fn members(first: HashSet<i32>, all: &[Kin]) -> HashSet<i32> {
+    let mut members = first;
     loop {
-        let children = all.iter().filter(|one| members.contains(&one.parent) || members.contains(&one.session));
-        let more: HashSet<i32> = children.map(|one| one.pid).filter(|pid| !members.contains(pid)).collect();
+        let sessions: HashSet<i32> =
+            all.iter().filter(|one| members.contains(&one.pid)).map(|one| one.session).collect();
+        let related = all.iter().filter(|one| members.contains(&one.parent) || sessions.contains(&one.session));
+        let more: HashSet<i32> = related.map(|one| one.pid).filter(|pid| !members.contains(pid)).collect();
         if more.is_empty() {
             return members;
         }
@@ -116,22 +125,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_and_those_who_left_it_are_found() {
+    fn the_marked_and_theirs_are_found() {
         let one = |pid, parent, session| Kin { pid, parent, session, start: 0 };
-        let all = [
-            one(1, 0, 1),
-            one(20, 1, 20),
-            one(21, 20, 20),
-            // Its parent has ended.
-            one(22, 1, 20),
-            // It has made a session of its own, and has a child in it and one beyond.
-            one(23, 21, 23),
-            one(24, 1, 23),
-            one(30, 1, 30),
-        ];
-        let mut found: Vec<i32> = members(20, &all).into_iter().collect();
-        found.sort_unstable();
-        assert_eq!(found, [20, 21, 22, 23, 24]);
-        assert!(members(40, &all).is_empty());
+        // crun makes the session before it forks the process: nobody in it has its number.
+        let all = [one(1, 0, 1), one(21, 1, 20), one(22, 21, 20), one(23, 22, 23), one(24, 1, 23), one(30, 1, 30)];
+        let found = |marked: &[i32]| {
+            let mut found: Vec<i32> = members(marked.iter().copied().collect(), &all).into_iter().collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(found(&[22]), [21, 22, 23, 24]);
+        assert_eq!(found(&[24]), [23, 24], "its parent has ended");
+        assert!(found(&[]).is_empty());
     }
 }
