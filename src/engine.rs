@@ -1,5 +1,7 @@
 //! The engine as verbs see it: the actors' addresses and what is asked of several of them at once.
 
+mod samples;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use tokio::sync::{Mutex, Notify};
 
+pub use self::samples::{Sample, Sampler};
 use crate::config::Config;
 use crate::container::exec::{Exec, Execs};
 use crate::container::follow::Changes;
@@ -35,6 +38,8 @@ pub struct Engine {
     pub ground: Ground,
     /// More processes in containers.
     pub execs: Rc<Execs>,
+    /// Samples what containers use, for those who follow.
+    pub sampler: Sampler,
     /// Tells when logs grow.
     pub changes: Rc<Changes>,
     /// What waits to be written to clients of the control socket.

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::container::follow::Changes;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
 use crate::network::{self, Network};
@@ -213,6 +213,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes,
         ground,
         execs: Rc::default(),
+        sampler: Sampler::default(),
         changes,
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),

@@ -28,6 +28,7 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
+mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod limits; // limits changed while it runs, and what runs
 mod options; // what a container is given by options
@@ -35,6 +36,7 @@ mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod restarting; // what starts again by itself
 mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.
