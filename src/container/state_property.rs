@@ -188,7 +188,7 @@ fn assert_legal(state: &State, world: &World) {
         Again::Due(_) => assert_eq!(state.phase, Phase::Leaving),
         Again::Resting => assert_eq!(state.phase, Phase::Exited),
         Again::Starting => {
-            assert!(state.phase == Phase::Starting || (state.phase == Phase::Exited && state.start_waits))
+            assert!(state.phase == Phase::Starting || (state.phase == Phase::Exited && state.start_waits));
         }
     }
 }
