@@ -15,7 +15,7 @@ use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
-use crate::network::{Attach, Attachment};
+use crate::network::{Attach, Attachment, Before};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
@@ -58,10 +58,15 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// Makes the run. What fails is undone before it is told.
-pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> Result<Run, Refusal> {
+/// Makes the run, with what the last one had of the network where that can be. What fails is undone before it is told.
+pub async fn launch(
+    plan: Arc<Plan>,
+    before: Option<Before>,
+    journal: SharedJournal,
+    ground: Ground,
+) -> Result<Run, Refusal> {
     let mark = journal.borrow().mark();
-    let launched = try_launch(plan, &journal, &ground).await;
+    let launched = try_launch(plan, before, &journal, &ground).await;
     if launched.is_err() {
         let steps = journal.borrow_mut().take_back(mark);
         // What could not be undone was logged and stays on record; the asker hears of the first failure.
@@ -71,7 +76,12 @@ pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> 
     launched
 }
 
-async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -> Result<Run, Refusal> {
+async fn try_launch(
+    plan: Arc<Plan>,
+    before: Option<Before>,
+    journal: &SharedJournal,
+    ground: &Ground,
+) -> Result<Run, Refusal> {
     let places = &plan.places;
     ready_cgroups(ground);
     let record = |step| journal.borrow_mut().record(step);
@@ -90,7 +100,7 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
             }
         }
     };
-    let (waiting, attachment) = match futures::join!(starting, furnish(&plan, ground)) {
+    let (waiting, attachment) = match futures::join!(starting, furnish(&plan, before, ground)) {
         (Ok(waiting), Ok(attachment)) => (waiting, attachment),
         (Ok(waiting), Err(refusal)) => {
             waiting.dismiss().await;
@@ -126,8 +136,8 @@ fn ready_cgroups(ground: &Ground) {
 }
 
 /// Makes what the container's process is to find: its network, its rootfs and its bundle.
-async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<Attachment, Refusal> {
-    let (attachment, mounted) = futures::join!(attach(plan, ground), mount(plan.clone()));
+async fn furnish(plan: &Arc<Plan>, before: Option<Before>, ground: &Ground) -> Result<Attachment, Refusal> {
+    let (attachment, mounted) = futures::join!(attach(plan, before, ground), mount(plan.clone()));
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
@@ -147,8 +157,9 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
     }
 }
 
-async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
-    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish: plan.wishes.publish.clone() };
+async fn attach(plan: &Plan, before: Option<Before>, ground: &Ground) -> Result<Attachment, Refusal> {
+    let (id, name, publish) = (plan.id.clone(), plan.name.clone(), plan.wishes.publish.clone());
+    let message = Attach { id, name, publish, before };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 

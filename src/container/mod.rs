@@ -1,6 +1,7 @@
 //! The actor of one container: hears what is asked and what happened, lets the state machine decide, and sets effects
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
+mod again;
 mod ask;
 pub mod devices;
 mod effects;
@@ -8,12 +9,16 @@ mod etc;
 pub mod exec;
 mod fill;
 pub mod follow;
+mod freeze;
+pub mod health;
 pub mod limits;
 pub mod log;
 pub mod log_files;
+mod phase;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod restart;
 mod rootfs;
 mod rotation;
 pub mod seccomp;
@@ -37,15 +42,18 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
+use self::health::{Look, Monitor};
 use self::log_files::LogFiles;
 use self::plan::{Kept, Plan};
-use self::state::{Effect, Event, State};
+use self::restart::{Pace, Restarts};
+use self::state::{Effect, Event, Rules, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
 use crate::id::{ContainerId, Signal};
 use crate::journal::{Journal, Step};
 use crate::link::{DeathGuard, Died};
-use crate::refusal::{Code, Refusal};
+use crate::network::Before;
+use crate::refusal::Refusal;
 use crate::undo::Ground;
 
 /// How many messages wait for one container; senders that await are held up by it.
@@ -68,6 +76,7 @@ enum Outcome {
     Released(Vec<Step>),
     Reaped,
     Freed,
+    Looked(Option<Look>),
 }
 
 /// Those above a container that it answers to.
@@ -102,6 +111,14 @@ pub struct Container {
     stop_timeout: Duration,
     /// When a stop loses its patience, and the timer for it.
     deadline: Option<(Instant, SpawnHandle)>,
+    /// When the run began.
+    began: Instant,
+    /// The timer for its restart by itself.
+    rest: Option<SpawnHandle>,
+    /// What the last run had of the network.
+    before: Option<Before>,
+    /// Its health, where it has a check.
+    monitor: Option<Box<Monitor>>,
     _guard: DeathGuard<ContainerId>,
 }
 
@@ -116,9 +133,10 @@ impl Container {
         prepared: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<Self, Refusal> {
         let journal = Rc::new(RefCell::new(Journal::create(journal)?));
-        let state = State::new(plan.wishes.remove_at_end);
+        let state = State::new(rules(&plan));
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
-        let view = watch::Sender::new(Arc::new(View::first(&plan, state.phase)));
+        let view = watch::Sender::new(Arc::new(View::first(&plan)));
+        let monitor = plan.health.clone().map(|check| Box::new(Monitor::new(check)));
         let stop_timeout = plan.stop_timeout;
         let logs = LogFiles::new(plan.places.log());
         Ok(Self {
@@ -139,6 +157,10 @@ impl Container {
             pausers: Vec::new(),
             stop_timeout,
             deadline: None,
+            began: Instant::now(),
+            rest: None,
+            before: None,
+            monitor,
             _guard: guard,
         })
     }
@@ -171,11 +193,11 @@ impl Container {
     }
 
     fn change_view(&self, change: impl FnOnce(&mut View)) {
-        let phase = self.state.phase;
+        let (phase, goes_on, restarts) = (self.state.phase, self.state.goes_on(), self.state.restarted);
         self.view.send_modify(|view| {
             let view = Arc::make_mut(view);
             change(view);
-            view.phase = phase;
+            (view.phase, view.goes_on, view.restarts) = (phase, goes_on, restarts);
         });
     }
 
@@ -184,8 +206,9 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
+                let before = self.before.clone();
                 self.spawn(ctx, async {
-                    Outcome::Launched(effects::launch(plan, journal, ground).await.map(Box::new))
+                    Outcome::Launched(effects::launch(plan, before, journal, ground).await.map(Box::new))
                 });
             }
             Effect::Release => {
@@ -212,8 +235,13 @@ impl Container {
             }
             Effect::Signal(signal) => self.signal(signal),
             Effect::AskToStop => self.ask_to_stop(ctx),
+            Effect::CallOff => self.call_off(ctx),
             Effect::Freeze => self.freeze(ctx),
             Effect::Thaw => self.thaw(),
+            Effect::Watch => self.watch_health(ctx),
+            Effect::Unwatch => self.leave_health(ctx),
+            Effect::Rest(wait) => self.rest(wait, ctx),
+            Effect::CancelRest => self.cancel_rest(ctx),
             Effect::Vanish => ctx.stop(),
         }
     }
@@ -232,6 +260,7 @@ impl Container {
             Outcome::Released(rest) => self.released(rest, ctx),
             Outcome::Reaped => self.happened(&Event::Reaped, ctx),
             Outcome::Freed => self.happened(&Event::Freed, ctx),
+            Outcome::Looked(found) => self.looked(found, ctx),
         }
     }
 
@@ -255,10 +284,12 @@ impl Container {
                 let (plan, ground, logs) = (self.plan.clone(), self.ground.clone(), self.logs.clone());
                 self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground, logs).await) });
                 self.tell("start", Vec::new());
+                self.health_begins();
                 self.happened(&Event::Launched, ctx);
                 Ok(self.view.borrow().clone())
             }
             Err(refusal) => {
+                self.tell_failed_restart(&refusal);
                 self.happened(&Event::LaunchFailed, ctx);
                 Err(refusal)
             }
@@ -273,8 +304,10 @@ impl Container {
         }
     }
 
-    fn show_run(&self, run: &Run) {
+    fn show_run(&mut self, run: &Run) {
         let (attachment, pid) = (&run.attachment, run.init.pid);
+        self.began = Instant::now();
+        self.before = Some(Before { ip: attachment.ip, ports: attachment.ports.clone() });
         self.change_view(|view| {
             view.pid = Some(pid);
             view.ip = Some(attachment.ip);
@@ -286,15 +319,13 @@ impl Container {
     }
 
     fn ended(&mut self, exit: Exit, ctx: &mut Context<Self>) {
-        if let Some((_, timer)) = self.deadline.take() {
-            ctx.cancel_future(timer);
-        }
         self.init = None;
+        self.health_ends();
         self.change_view(|view| {
             (view.exit, view.oom, view.finished) = (Some(exit.code), exit.oom, Some(SystemTime::now()));
             view.pid = None;
         });
-        self.happened(&Event::Ended, ctx);
+        self.happened(&Event::Ended { failed: exit.code != 0, ran: self.began.elapsed() }, ctx);
     }
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
@@ -325,38 +356,17 @@ impl Container {
         self.deadline = Some((at, timer));
     }
 
+    fn call_off(&mut self, ctx: &mut Context<Self>) {
+        if let Some((_, timer)) = self.deadline.take() {
+            ctx.cancel_future(timer);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let Some(init) = &self.init else { return };
         match init.held.signal(signal) {
             Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
             Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
-        }
-    }
-
-    /// Written here and now, so that a freeze and a thaw never overtake each other; waited for elsewhere.
-    fn freeze(&mut self, ctx: &mut Context<Self>) {
-        let (plan, ground) = (self.plan.clone(), self.ground.clone());
-        let written = effects::set_frozen(true, &plan, &ground);
-        if written.is_ok() {
-            self.tell("pause", Vec::new());
-        }
-        self.spawn(ctx, async move { Outcome::Frozen(effects::frozen(written, plan, ground).await) });
-    }
-
-    fn frozen(&mut self, result: &Result<(), Refusal>, ctx: &mut Context<Self>) {
-        // One that was thawed, or ended, in the meantime is no failure of the freezer.
-        if result.as_ref().is_err_and(|refusal| refusal.code() != Code::WrongState) {
-            self.happened(&Event::FreezeFailed, ctx);
-        }
-        for asker in self.pausers.drain(..) {
-            let _ = asker.send(result.clone().map_err(|refusal| refusal.within(&self.plan.name)));
-        }
-    }
-
-    fn thaw(&self) {
-        match effects::set_frozen(false, &self.plan, &self.ground) {
-            Ok(()) => self.tell("resume", Vec::new()),
-            Err(refusal) => ::log::error!("{}: {refusal}", self.plan.name),
         }
     }
 
@@ -374,6 +384,15 @@ impl Container {
             action,
             std::iter::once(id).chain(details).collect(),
         );
+    }
+}
+
+fn rules(plan: &Plan) -> Rules {
+    Rules {
+        remove_at_end: plan.wishes.remove_at_end,
+        restarts: Restarts::new(plan.wishes.restart, Pace::default()),
+        stop_signal: plan.stop_signal,
+        checked: plan.health.is_some(),
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::devices::{self, Device, DeviceWish};
+use super::health::check::{self, Check};
 use super::limits::Ulimit;
+use super::restart::Policy;
 use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
 use super::storage::Storage;
@@ -114,12 +116,17 @@ pub struct Wishes {
     pub log_max_files: Option<u32>,
     /// Remove it when it ends.
     pub remove_at_end: bool,
+    /// What happens when it ends by itself.
+    pub restart: Policy,
+    /// What tells whether it is healthy.
+    pub health: check::Wishes,
 }
 
 impl Wishes {
     /// Puts other limits in the place of those that were wished for.
     pub fn limit(&mut self, limits: &Limits) {
         self.memory = limits.memory.or(self.memory);
+        self.memory_swap = limits.memory_swap.or(self.memory_swap);
         self.milli_cpus = limits.milli_cpus.or(self.milli_cpus);
         self.pids = limits.pids.or(self.pids);
     }
@@ -201,6 +208,8 @@ pub struct Plan {
     pub binds: Vec<Bind>,
     /// The program of the host that comes before its own.
     pub init: Option<PathBuf>,
+    /// What tells whether it is healthy.
+    pub health: Option<Check>,
     /// What was wished for beyond that.
     pub wishes: Wishes,
     /// The signal that asks it to stop.
@@ -244,6 +253,7 @@ impl Plan {
             seccomp: profiles.filter(&wishes.security, capabilities)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
             binds: volumes::plan(&wishes, &image.volumes, &places)?,
+            health: Check::plan(&wishes.health, image.healthcheck.as_ref(), &image.shell)?,
             init: wishes.init.then(init::find).transpose()?,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),

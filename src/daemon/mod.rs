@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::cgroup::Cgroups;
 use crate::changes::Changes;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
 use crate::network::{self, Network};
@@ -214,6 +214,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes,
         ground,
         execs: Rc::default(),
+        sampler: Sampler::default(),
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),
         began,

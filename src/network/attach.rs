@@ -12,7 +12,7 @@ use super::nfnl::Nfnl;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::{bridge, elements, wrong};
-use crate::id::Publish;
+use crate::id::{Publish, PublishedPort};
 use crate::refusal::Refusal;
 
 /// One socket for all jobs.
@@ -30,6 +30,8 @@ pub struct Plan {
     pub ip: Ipv4Addr,
     /// The ports asked for.
     pub publish: Vec<Publish>,
+    /// What it had the last time: of those, the ones that are free and were not asked for by number are had again.
+    pub before: Vec<PublishedPort>,
     /// A namespace made ahead, if there was one.
     pub namespace: Option<Namespace>,
 }
@@ -55,7 +57,7 @@ impl Plan {
     pub fn make(self) -> Result<Made, Failed> {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
-        let reserved = Reserved::take(&self.publish).map_err(early)?;
+        let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
         let namespace = self.namespace.map_or_else(Namespace::create, Ok);
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         let mut host = Rtnl::open().map_err(|error| refused("a netlink socket", error))?;

@@ -15,7 +15,7 @@ use super::rtnl::Rtnl;
 use super::seats::Seat;
 use super::{Attach, Attachment, BRIDGE, Network, bridge};
 use crate::events::Kind;
-use crate::id::{ContainerId, HostPorts, Name, Proto, Publish};
+use crate::id::{ContainerId, HostPorts, Name, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
 use crate::worker::beside;
 
@@ -89,7 +89,12 @@ impl Network {
     }
 
     /// Makes the attachment for the one who has this seat.
-    pub(super) fn begin(&mut self, seat: Result<Seat, Refusal>, publish: Vec<Publish>) -> Change<Outcome> {
+    pub(super) fn begin(
+        &mut self,
+        seat: Result<Seat, Refusal>,
+        publish: Vec<Publish>,
+        before: Vec<PublishedPort>,
+    ) -> Change<Outcome> {
         let seat = match seat {
             // The seat may have been waited for.
             Ok(_) if self.closing => return Box::pin(actix::fut::err(closing())),
@@ -99,7 +104,7 @@ impl Network {
         let link = self.names.of(seat.ip(), self.base.subnet.prefix);
         let namespace = self.spares.take();
         let (base, nfnl) = (self.base.clone(), self.nfnl.clone());
-        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, namespace };
+        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, before, namespace };
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((link, seat, made?))).into_actor(self))
     }

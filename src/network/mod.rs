@@ -83,6 +83,17 @@ pub struct Attach {
     pub name: Name,
     /// The ports to publish.
     pub publish: Vec<Publish>,
+    /// What it had when it was last attached: where that is free it has it again, though nobody asked for just that.
+    pub before: Option<Before>,
+}
+
+/// What an attachment had that another of the same container may have again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// What the host answered for, in the order asked for.
+    pub ports: Vec<PublishedPort>,
 }
 
 /// A container's place on the network.
@@ -211,8 +222,9 @@ impl Handler<Attach> for Network {
             return Box::pin(actix::fut::err(refusal));
         }
         let id = attach.id;
-        let seat = self.seats.take(!self.leaving.is_empty());
-        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish));
+        let (ip, ports) = attach.before.map_or((None, Vec::new()), |before| (Some(before.ip), before.ports));
+        let seat = self.seats.take(ip, !self.leaving.is_empty());
+        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish, ports));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }

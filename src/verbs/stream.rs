@@ -203,7 +203,7 @@ impl Stream {
 
 /// Whether conmon has written all there will be of a run. One that never ran is waited for.
 fn is_over(view: &View) -> bool {
-    view.is_gone() || (view.exit.is_some() && matches!(view.phase, Phase::Leaving | Phase::Exited))
+    view.is_gone() || (view.exit.is_some() && !view.goes_on && matches!(view.phase, Phase::Leaving | Phase::Exited))
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod crowd; // thirty at once
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
+mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it
 mod limits; // limits changed while it runs, and what runs
@@ -36,6 +37,7 @@ mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod restarting; // what starts again by itself
 mod rotation; // logs that are put aside when they have grown
 mod volumes; // files of the host, and what outlives containers
 

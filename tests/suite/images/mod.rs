@@ -5,7 +5,7 @@
     reason = "a test starts programs of its own, and fails by panic"
 )]
 
-mod formats;
+pub mod formats;
 mod import;
 mod manage;
 mod names;
