@@ -45,8 +45,7 @@ use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
 use self::log_files::LogFiles;
 use self::plan::{Kept, Plan};
-use self::restart::{Pace, Restarts};
-use self::state::{Effect, Event, Rules, State};
+use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
 use crate::id::{ContainerId, Signal};
@@ -133,7 +132,7 @@ impl Container {
         prepared: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<Self, Refusal> {
         let journal = Rc::new(RefCell::new(Journal::create(journal)?));
-        let state = State::new(rules(&plan));
+        let state = State::new(plan.rules());
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
         let view = watch::Sender::new(Arc::new(View::first(&plan)));
         let monitor = plan.health.clone().map(|check| Box::new(Monitor::new(check)));
@@ -384,15 +383,6 @@ impl Container {
             action,
             std::iter::once(id).chain(details).collect(),
         );
-    }
-}
-
-fn rules(plan: &Plan) -> Rules {
-    Rules {
-        remove_at_end: plan.wishes.remove_at_end,
-        restarts: Restarts::new(plan.wishes.restart, Pace::default()),
-        stop_signal: plan.stop_signal,
-        checked: plan.health.is_some(),
     }
 }
 

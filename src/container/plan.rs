@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use super::devices::{self, Device, DeviceWish};
 use super::health::check::{self, Check};
 use super::limits::Ulimit;
-use super::restart::Policy;
+use super::restart::{Pace, Policy, Restarts};
 use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
+use super::state::Rules;
 use super::storage::Storage;
 use super::user::{self, User};
 use super::volumes::{self, Bind};
@@ -270,6 +271,16 @@ impl Plan {
             image: source.image_name(),
             lower_dir: source.lower_dir().to_owned(),
         })
+    }
+
+    /// What its state machine goes by.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            remove_at_end: self.wishes.remove_at_end,
+            restarts: Restarts::new(self.wishes.restart, Pace::default()),
+            stop_signal: self.stop_signal,
+            checked: self.health.is_some(),
+        }
     }
 }
 
