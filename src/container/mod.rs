@@ -344,6 +344,10 @@ impl Container {
 
     fn ask_to_stop(&mut self, ctx: &mut Context<Self>) {
         self.signal(self.plan.stop_signal);
+        if self.stop_timeout.is_zero() {
+            // At once, so that it does not get to the end of its own that the stop signal would begin.
+            return self.signal(Signal::KILL);
+        }
         let at = Instant::now() + self.stop_timeout;
         match &self.deadline {
             // Who asks again may make it sooner, never later.

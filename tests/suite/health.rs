@@ -111,9 +111,12 @@ fn an_unhealthy_one_is_restarted() {
     let check = "health-cmd='test -e /well' health-interval=100ms health-retries=1 health-restart=yes";
     daemon.ok(&format!("run busybox name=web {check} stop-signal=KILL -- sleep 100000"));
     until(patience(60), "it is restarted twice", || daemon.ok("ps").column("restarts")[0].parse::<u32>().unwrap() >= 2);
-    // Between two runs there is nothing to execute in.
+    // Between two runs there is nothing to execute in, and the end of one may cut it short.
     let mut conn = daemon.conn();
-    until(patience(60), "a run hears of it", || conn.request("exec web -- touch /well").end.head == "OK");
+    until(patience(60), "a run hears of it", || {
+        let reply = conn.request("exec web -- touch /well");
+        reply.end.head == "OK" && reply.get("exit") == "0"
+    });
     until_health(&daemon, "web", "healthy");
     daemon.ok("exec web -- rm /well");
     until(patience(60), "it is stopped meanwhile", || conn.request("stop web timeout=0").end.head == "OK");

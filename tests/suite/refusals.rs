@@ -117,7 +117,6 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
         "network ls",
         "commit web x",
         "cp web:/x /y",
-        "run busybox restart=always",
         "run busybox tty=yes",
         "create busybox network=none",
     ] {

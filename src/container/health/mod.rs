@@ -84,7 +84,12 @@ impl Container {
         monitor.timer = None;
         monitor.look = Some(Under { began: Instant::now(), wanted: Some(wanted) });
         let look = probe::look(plan, monitor.check.clone(), ground, abandoned);
-        self.spawn(ctx, async { Outcome::Looked(look.await) });
+        // Goes on to its end where the container is removed meanwhile: what it started is to be reaped.
+        let (teller, found) = oneshot::channel();
+        actix_rt::spawn(async move {
+            let _ = teller.send(look.await);
+        });
+        self.spawn(ctx, async { Outcome::Looked(found.await.ok().flatten()) });
     }
 
     /// A look is over; what it has found counts unless it was abandoned.
