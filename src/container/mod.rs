@@ -14,6 +14,7 @@ pub mod log_files;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod raw;
 mod rootfs;
 mod rotation;
 pub mod seccomp;

@@ -242,7 +242,7 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
     let memory = args.value("memory", limits::memory)?;
     Ok(Wishes {
         argv: process::argv(args)?,
-        entrypoint: args.value("entrypoint", process::command_words)?,
+        entrypoint: args.value("entrypoint", process::entrypoint)?,
         env: process::env(args)?,
         workdir: args.value("workdir", |dir| absolute(dir).map(|_| dir.to_owned()))?,
         user: args.text("user")?,
