@@ -175,6 +175,9 @@ async fn write_bundle(
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
         program::check(&plan, &plan.places.rootfs())?;
+        if let Some(raw) = &plan.raw {
+            raw.write(&plan)?;
+        }
         etc::write_all(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })

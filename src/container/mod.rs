@@ -18,6 +18,7 @@ mod phase;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod raw;
 pub mod restart;
 mod rootfs;
 mod rotation;

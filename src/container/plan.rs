@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::devices::{self, Device, DeviceWish};
 use super::health::check::{self, Check};
 use super::limits::Ulimit;
+use super::raw::Raw;
 use super::restart::{Pace, Policy, Restarts};
 use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
@@ -67,7 +68,8 @@ pub struct Kept {
 /// What a client asks for, checked as far as it can be without its image.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The words behind `--`, in place of the image's Cmd.
+    /// The words behind `--`, in place of the image's Cmd. Bytes that are no text are escaped here, in the entrypoint and
+    /// in the environment ([`super::raw::escape`]).
     pub argv: Option<Vec<String>>,
     /// In place of the image's Entrypoint; empty for none.
     pub entrypoint: Option<Vec<String>>,
@@ -191,6 +193,8 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// Its environment, each key once.
     pub env: Vec<String>,
+    /// The same two in full, where either is not all UTF-8.
+    pub raw: Option<Arc<Raw>>,
     /// Its working directory.
     pub workdir: String,
     /// Who it runs as.
@@ -237,7 +241,9 @@ impl Plan {
         };
         let user = user::resolve(wishes.user.as_deref().unwrap_or(&image.user), source.lower_dir())?;
         let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
-        let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
+        let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
+        let mut env = environment(&image.env, &wishes.env, &hostname, user.home.as_deref());
+        let raw = Raw::take(&mut argv, &mut env).map(Arc::new);
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
         let own = Capabilities::own()?;
@@ -246,7 +252,8 @@ impl Plan {
         let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
         Ok(Self {
             argv,
-            env: environment(&image.env, &wishes.env, &hostname, user.home.as_deref()),
+            env,
+            raw,
             workdir: workdir(&wishes, &image.workdir),
             user,
             hostname,

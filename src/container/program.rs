@@ -63,7 +63,8 @@ fn head_of(root: &OwnedFd, path: &str) -> Option<Vec<u8>> {
     Some(head)
 }
 
-fn find(root: &OwnedFd, path: &str) -> nix::Result<OwnedFd> {
+/// A file of the container, links followed within it.
+pub(super) fn find<P: ?Sized + nix::NixPath>(root: &OwnedFd, path: &P) -> nix::Result<OwnedFd> {
     let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     openat2(root, path, how)
 }

@@ -14,6 +14,7 @@ use oci_spec::runtime::{
 use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
+use super::raw;
 use crate::refusal::Refusal;
 use crate::tools::filters::ANNOTATION;
 
@@ -78,11 +79,12 @@ fn process(plan: &Plan) -> Result<Process, OciSpecError> {
         .inheritable(HashSet::new())
         .ambient(HashSet::new())
         .build()?;
+    let argv = if plan.raw.is_some() { vec![raw::PROGRAM.to_owned()] } else { plan.argv.clone() };
     let init = plan.init.iter().flat_map(|_| [INIT.to_owned(), "--".to_owned()]);
     ProcessBuilder::default()
         .terminal(false)
         .user(user)
-        .args(init.chain(plan.argv.iter().cloned()).collect::<Vec<_>>())
+        .args(init.chain(argv).collect::<Vec<_>>())
         .env(plan.env.clone())
         .cwd(&plan.workdir)
         .capabilities(capabilities)
@@ -160,6 +162,10 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
     ];
     if let Some(init) = &plan.init {
         mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
+    }
+    if plan.raw.is_some() {
+        let source = raw::program(&plan.places);
+        mounts.push(mount(raw::PROGRAM, "bind", &source.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
     let asked_for = asked_for(plan)?;
     let etc = etc_files(plan)?.into_iter().filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));

@@ -1,6 +1,7 @@
 //! A container as its own processes find it: what is open, closed and hidden, who they are, and the files of `/etc`.
 
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
@@ -221,4 +222,43 @@ fn a_host_without_a_profile_is_told() {
     shell::sh(&format!("nsenter --mount --target {} {mount}", daemon.pid())).succeeds();
     let (ok, detail) = found(&daemon);
     assert!(ok == "no" && detail.contains("install"), "{detail}");
+}
+
+#[test]
+fn words_and_variables_hold_any_byte() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let escaped = |byte: u8| format!("\\x{byte:02x}");
+    let all: String = (1..=255).map(escaped).collect();
+    let run = |options: &str, argv: &str| {
+        let reply = daemon.ok(&format!("run busybox name=job attach=yes rm=yes text=quoted {options} -- {argv}"));
+        (reply.written("stdout"), reply.get("exit"))
+    };
+    // What comes back is told in another form, so that it is counted and summed inside.
+    let script = "printf %s \"$1\" | md5sum; printf %s \"$VAR\" | md5sum; echo $0 $# $HOSTNAME $(id -u) $$; exit 5";
+    let words = format!("sh -c '{script}' me \"{all}\" é \"\"");
+    let expected = shell::sh("for n in $(seq 255); do printf \"\\\\$(printf %03o $n)\"; done | md5sum").succeeds();
+    for (options, pid) in [("", 1), ("init=yes", 0), ("read-only=yes user=80 cap-drop=ALL no-new-privileges=yes", 1)] {
+        let (seen, exit) = run(&format!("hostname=box {options} \"env=VAR={all}\""), &words);
+        let lines: Vec<_> = seen.lines().map(|line| line.trim_matches('"')).collect();
+        assert_eq!((lines[0], lines[1], exit.as_str()), (expected.trim_end(), expected.trim_end(), "5"), "{options}");
+        let user = if options.contains("user") { 80 } else { 0 };
+        assert!(lines[2].starts_with(&format!("me 3 box {user} ")), "{seen}");
+        assert!(pid == 0 || lines[2].ends_with(" 1"), "it is the same process: {seen}");
+    }
+    // As an argument of the image's own entrypoint, and as the program's own name.
+    let odd = tree(&daemon, "odd");
+    fs::copy(odd.join("bin/busybox"), odd.join(std::ffi::OsString::from_vec(b"echo\xff".to_vec()))).unwrap();
+    let reply = daemon.ok(&format!("run rootfs={} name=job attach=yes rm=yes -- \"/echo\\xff\" echo", odd.display()));
+    assert_ne!(reply.get("exit"), "0", "busybox does not know itself by that name, but it runs");
+    let mut conn = daemon.conn();
+    assert_eq!(conn.refused("run busybox name=job -- no-such-program \"\\xff\""), "no-command");
+    daemon.ok("run busybox name=job \"env=VAR=\\xff\" env=OTHER=1 -- sleep 100000");
+    assert_eq!(daemon.ok("inspect job").json()["argv"], serde_json::json!(["sleep", "100000"]));
+    let exec = daemon.ok("exec job -- sh -c 'echo \"$OTHER,$VAR\"; tr \"\\0\" , </proc/1/environ | grep -c VAR='");
+    assert_eq!(exec.written("stdout"), "1,\n1\n");
+    daemon.ok("stop job timeout=0");
+    daemon.ok("start job");
+    daemon.ok("rm job force=yes");
+    assert_eq!(conn.refused("run busybox name=job attach=yes \"env=A=\\x00\" -- true"), "bad-value");
 }

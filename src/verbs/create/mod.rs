@@ -244,7 +244,7 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
     let (remove_at_end, health) = (args.flag("rm")?, life::health(args)?);
     Ok(Wishes {
         argv: process::argv(args)?,
-        entrypoint: args.value("entrypoint", process::command_words)?,
+        entrypoint: args.value("entrypoint", process::entrypoint)?,
         env: process::env(args)?,
         workdir: args.value("workdir", |dir| absolute(dir).map(|_| dir.to_owned()))?,
         user: args.text("user")?,
