@@ -27,8 +27,8 @@ use crate::network::{self, Network};
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
-use crate::tools::Tools;
 use crate::tools::crun::Crun;
+use crate::tools::{Tools, orphans};
 use crate::undo::Ground;
 use crate::verbs;
 use crate::volumes::Volumes;
@@ -140,6 +140,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     sweep::discard_other_boots(&dirs)?;
     // Heard from here on, so that none ends us half-way.
     let signals = Signals::listen()?;
+    orphans::keep_reaping().map_err(|e| Refusal::io("signals of ended processes", &e))?;
     let (bus, tools) = (Bus::default(), Tools::new(config.tools.clone()));
     let network = Network::start(&config, &tools, bus.clone()).await?;
     let basis = Basis { bus, tools, network: network.clone() };
