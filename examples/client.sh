@@ -37,4 +37,4 @@ answer() { # the reply's lines, one after another, to its final line
     exit 1
 }
 
-printf '%s\n' "${request# }" | socat - "UNIX-CONNECT:$socket" | answer
+printf '%s\n' "${request# }" | socat -t 60 - "UNIX-CONNECT:$socket" | answer

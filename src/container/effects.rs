@@ -161,7 +161,9 @@ async fn write_bundle(
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
-        program::check(&plan, &plan.places.rootfs())?;
+        if let Some(first) = plan.argv.first() {
+            program::check(first, &plan.env, &plan.workdir, &plan.places.rootfs())?;
+        }
         rootfs::write_etc(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })

@@ -9,7 +9,6 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 
-use super::plan::Plan;
 use crate::refusal::Refusal;
 
 /// How much of a program says what it is: Linux reads as much (`BINPRM_BUF_SIZE`).
@@ -17,13 +16,12 @@ const HEAD: u64 = 256;
 /// Formats that the host registered beside the kernel's own.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 
-/// Refuses a program that is no format the kernel knows, or a script whose interpreter is not there. Whatever cannot be
-/// told here (a program on a mount of its own, say) is left to crun.
-pub fn check(plan: &Plan, rootfs: &Path) -> Result<(), Refusal> {
-    let Some(program) = plan.argv.first() else { return Ok(()) };
+/// Refuses a program that is no format the kernel knows, or a script whose interpreter is not there; `env` and `workdir`
+/// are those it would run with. Whatever cannot be told here (a program on a mount of its own, say) is left to crun.
+pub fn check(program: &str, env: &[String], workdir: &str, rootfs: &Path) -> Result<(), Refusal> {
     let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
     let Ok(root) = root else { return Ok(()) };
-    let Some(head) = candidates(plan, program).iter().find_map(|path| head_of(&root, path)) else { return Ok(()) };
+    let Some(head) = candidates(program, env, workdir).iter().find_map(|path| head_of(&root, path)) else { return Ok(()) };
     let refused = |why: &str| Err(Refusal::not_executable(format_args!("{program}: {why}")));
     if head.starts_with(b"\x7fELF") || has_registered_formats() {
         return Ok(());
@@ -39,14 +37,14 @@ pub fn check(plan: &Plan, rootfs: &Path) -> Result<(), Refusal> {
 }
 
 /// Where the program is looked for, as execvpe(3) does.
-fn candidates(plan: &Plan, program: &str) -> Vec<String> {
+fn candidates(program: &str, env: &[String], workdir: &str) -> Vec<String> {
     if program.starts_with('/') {
         return vec![program.to_owned()];
     }
     if program.contains('/') {
-        return vec![format!("{}/{program}", plan.workdir)];
+        return vec![format!("{workdir}/{program}")];
     }
-    let path = plan.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
+    let path = env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
     path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| format!("{dir}/{program}")).collect()
 }
 

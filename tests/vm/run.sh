@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh RELEASE…: boots each stock Debian (12, 13) under qemu and has it run tests/vm/guest.sh with the binaries and the
-# suite built here. Prints what it prints, and fails where it fails. `make vm-test` is this.
+# suite built here. Prints what it prints, and fails where it fails. `make vm-test` is this; `make vm-test RELEASES=13
+# TESTS="pausing:: limits::"` runs the tests of these names alone, on one of them.
 #
 # Software emulation, so that it works wherever qemu does: a minute to boot, and everything some ten times slower.
 # VM_LIMIT (seconds) bounds each run. The guest has no network but its own, and each run starts from the same image.
@@ -28,6 +29,7 @@ pack() { # the guest's second disk: a tar file, of which it starts `run`
     strip -o "$job/bin/gantry" "$BIN/gantry"
     strip -o "$job/suite" "$SUITE"
     cp tests/vm/guest.sh "$job/run"
+    echo "${TESTS:-}" >"$job/chosen"
     cp -r examples protocol.md README.md Makefile "$job/"
     cp -r tests/demo.sh tests/suite "$job/tests/"
     tar -C "$job" -cf "$work/job.tar" .
