@@ -21,7 +21,9 @@ const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 pub fn check(program: &str, env: &[String], workdir: &str, rootfs: &Path) -> Result<(), Refusal> {
     let root = open(rootfs, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
     let Ok(root) = root else { return Ok(()) };
-    let Some(head) = candidates(program, env, workdir).iter().find_map(|path| head_of(&root, path)) else { return Ok(()) };
+    let Some(head) = candidates(program, env, workdir).iter().find_map(|path| head_of(&root, path)) else {
+        return Ok(());
+    };
     let refused = |why: &str| Err(Refusal::not_executable(format_args!("{program}: {why}")));
     if head.starts_with(b"\x7fELF") || has_registered_formats() {
         return Ok(());

@@ -21,13 +21,22 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 
+use crate::shell;
+
 /// The host's address on the wire to its neighbour, and the neighbour's.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 1);
 pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 2);
 pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// How long a connection may take that is to succeed, and how long one is tried that must not.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-pub const IMPATIENCE: Duration = Duration::from_millis(700);
+
+/// How long a connection may take that is to succeed.
+pub fn patience() -> Duration {
+    shell::patience(5)
+}
+
+/// How long one is tried that must not.
+pub fn impatience() -> Duration {
+    shell::patience(1) * 7 / 10
+}
 
 /// A host: the network namespace of the test's thread.
 pub struct World {
@@ -100,7 +109,7 @@ impl World {
             bridge: bridge.to_owned(),
             subnet: None,
             tools: None,
-            stop_timeout: PATIENCE,
+            stop_timeout: patience(),
             check: false,
         }
     }
@@ -204,7 +213,7 @@ pub fn ask_tcp(from: &Path, ip: Ipv4Addr, port: u16, patience: Duration) -> std:
 pub fn ask_udp(from: &Path, ip: Ipv4Addr, port: u16) -> std::io::Result<String> {
     inside(from, || {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience()))?;
         socket.send_to(b"?", (ip, port))?;
         let mut buffer = [0; 64];
         let (length, _) = socket.recv_from(&mut buffer)?;
@@ -239,9 +248,9 @@ pub fn is_free(port: u16) -> bool {
 
 /// Waits for what becomes true by itself.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + patience();
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        assert!(std::time::Instant::now() < deadline, "{what}: not within {:?}", patience());
         tokio::task::yield_now().await;
     }
 }
