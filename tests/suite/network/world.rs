@@ -19,6 +19,7 @@ use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
 
 use crate::shell;
@@ -52,6 +53,9 @@ pub fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Sen
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        // As the daemon does it at its start: a login has 1024 descriptors, and a published port takes one.
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let world = Rc::new(World::build());
         let before = snapshot();
         actix::System::new().block_on(test(world.clone()));
