@@ -174,7 +174,9 @@ async fn write_bundle(
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
-        program::check(&plan, &plan.places.rootfs())?;
+        if let Some(first) = plan.argv.first() {
+            program::check(first, &plan.env, &plan.workdir, &plan.places.rootfs())?;
+        }
         if let Some(raw) = &plan.raw {
             raw.write(&plan)?;
         }

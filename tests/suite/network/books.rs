@@ -38,7 +38,7 @@ fn a_port_that_is_taken_is_told_before_anything_is_made() {
         assert!(is_free(8080), "free when the detach is answered");
         let (_, again) = attach(&network, "again", &["8080:80"]).await.unwrap();
         let service = Service::new(&again.netns, (Ipv4Addr::UNSPECIFIED, 80), "again");
-        assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap().starts_with("again"));
+        assert!(ask_tcp(&world.neighbour, HOST, 8080, patience()).unwrap().starts_with("again"));
         drop(service);
         world.stop(network, "gantry0").await;
     });
@@ -107,7 +107,7 @@ fn a_range_of_a_thousand_ports_is_one_transaction() {
             attach(&network, "web", &["20000-20999:1000-1999", "127.0.0.1:20000-21499:1-1500/udp"]).await.unwrap();
         assert_eq!(web.ports.len(), 2500);
         let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 1999), "last");
-        assert!(ask_tcp(&world.neighbour, HOST, 20999, PATIENCE).is_ok());
+        assert!(ask_tcp(&world.neighbour, HOST, 20999, patience()).is_ok());
         drop(service);
         // Somebody takes one element away: the others go all the same.
         sh("nft delete element inet gantry0 published '{ tcp . 20500 }'");
