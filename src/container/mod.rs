@@ -335,11 +335,9 @@ impl Container {
             view.ports.clear();
         });
         let view = self.view.borrow().clone();
+        let exit = view.exit.map_or_else(String::new, |code| code.to_string());
         let oom = if view.oom { "yes" } else { "no" };
-        self.tell(
-            "exit",
-            vec![("exit", view.exit.map_or_else(String::new, |code| code.to_string())), ("oom", oom.to_owned())],
-        );
+        self.tell("exit", vec![("exit", exit), ("oom", oom.to_owned())]);
         self.happened(&Event::Released, ctx);
     }
 
@@ -382,12 +380,8 @@ impl Container {
 
     fn tell(&self, action: &'static str, details: Vec<(&'static str, String)>) {
         let id = ("id", self.plan.id.to_string());
-        self.bus.publish(
-            Kind::Container,
-            self.plan.name.as_str(),
-            action,
-            std::iter::once(id).chain(details).collect(),
-        );
+        let details = std::iter::once(id).chain(details).collect();
+        self.bus.publish(Kind::Container, self.plan.name.as_str(), action, details);
     }
 }
 

@@ -149,11 +149,14 @@ fn started(conn: &mut Conn) {
 
 #[test]
 fn who_is_too_slow_hears_how_much_is_lost() {
-    const LINES: u32 = 300_000;
+    const BURSTS: std::ops::RangeInclusive<u32> = 10..=39;
     let daemon = Daemon::start();
     daemon.import_busybox();
     let mut slow = daemon.conn();
-    slow.send(&format!("run busybox name=job attach=yes log-max-size=64k log-max-files=2 -- seq -w {LINES}"));
+    // With rests, so that the log is put aside again and again however busy the machine is.
+    let bursts =
+        format!("for i in $(seq {} {}); do seq ${{i}}0000 ${{i}}9999; sleep 0.2; done", BURSTS.start(), BURSTS.end());
+    slow.send(&format!("run busybox name=job attach=yes log-max-size=64k log-max-files=2 -- sh -c '{bursts}'"));
     started(&mut slow);
     ended(&daemon, "job");
     let run = slow.reply();
@@ -164,8 +167,11 @@ fn who_is_too_slow_hears_how_much_is_lost() {
     let whole = run.lines.iter().filter(|line| line.head == "LOG").map(|line| line.text());
     let numbers: Vec<u32> =
         whole.filter_map(|line| line.strip_prefix("stdout ").filter(|text| text.len() == 6)?.parse().ok()).collect();
-    assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() < LINES as usize);
-    assert_eq!((numbers.first(), numbers.last()), (Some(&1), Some(&LINES)));
+    assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() < 10_000 * BURSTS.count());
+    assert_eq!(
+        (numbers.first(), numbers.last()),
+        (Some(&(BURSTS.start() * 10_000)), Some(&(BURSTS.end() * 10_000 + 9_999)))
+    );
     daemon.ok("rm job");
 }
 
