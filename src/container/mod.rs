@@ -2,9 +2,11 @@
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
 mod ask;
+mod console;
 pub mod devices;
 mod effects;
 pub mod exec;
+pub mod feed;
 mod fill;
 pub mod follow;
 pub mod limits;
@@ -32,7 +34,8 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
@@ -83,6 +86,7 @@ pub struct Container {
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
+    console: Rc<Console>,
     journal: SharedJournal,
     /// How much of the journal belongs to the container rather than to a run.
     mark: usize,
@@ -116,6 +120,7 @@ impl Container {
         let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
         let stop_timeout = plan.stop_timeout;
         Ok(Self {
+            console: Rc::new(Console::new(plan.wishes.tty)),
             plan: Arc::new(plan),
             kept: Some(kept),
             ground,
@@ -172,9 +177,8 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                self.spawn(ctx, async {
-                    Outcome::Launched(effects::launch(plan, journal, ground).await.map(Box::new))
-                });
+                let launch = effects::launch(plan, self.console.clone(), journal, ground);
+                self.spawn(ctx, async { Outcome::Launched(launch.await.map(Box::new)) });
             }
             Effect::Release => {
                 let mark = self.mark;
@@ -275,6 +279,7 @@ impl Container {
             ctx.cancel_future(timer);
         }
         self.init = None;
+        self.console.hang_up();
         self.change_view(|view| {
             (view.exit, view.oom, view.finished) = (Some(exit.code), exit.oom, Some(SystemTime::now()));
             view.pid = None;

@@ -2,13 +2,16 @@
 //! 2.1.12.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -17,6 +20,7 @@ use tokio::process::Child;
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
 use super::spawn::spawn;
+use super::terminal::Size;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -34,6 +38,10 @@ pub struct Watch<'a> {
     pub bundle: &'a Path,
     /// Where output goes, in the k8s-file format.
     pub log: &'a Path,
+    /// It has a standard input, open until somebody ends it through the attach socket; else an empty one.
+    pub stdin: bool,
+    /// Its standard streams are a terminal.
+    pub terminal: bool,
 }
 
 /// A conmon that was started, and waits for leave to go on.
@@ -73,6 +81,10 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     let program = crun.program()?;
     conmon.args(arguments(&program.path, crun.root(), watch)).current_dir(watch.bundle);
     conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
+    if watch.terminal {
+        // Its console socket is made there, with a path that must fit into 107 bytes.
+        conmon.env_remove("TMPDIR");
+    }
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
     conmon
@@ -106,6 +118,13 @@ fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> 
         ("--runtime-arg", prefixed("--root=", crun_root)),
     ] {
         args.extend([OsString::from(flag), value]);
+    }
+    if watch.stdin {
+        args.push("-i".into());
+    }
+    if watch.terminal {
+        // A terminal's input is ended by its keys, never by a descriptor's end.
+        args.extend(["-t", "--leave-stdin-open"].map(Into::into));
     }
     args
 }
@@ -167,6 +186,34 @@ impl Monitor {
     pub async fn kill(&mut self) -> std::io::Result<ExitStatus> {
         self.child.start_kill()?;
         self.child.wait().await
+    }
+}
+
+/// The fifos by which a conmon that runs is told things.
+///
+/// conmon 2.1.6 reads all that is there and, of two lines, takes the first one twice. So each line is a packet of its own
+/// (`O_DIRECT` on a pipe, pipe(2)): one read never gives two of them.
+pub struct Ctl {
+    bundle: PathBuf,
+}
+
+impl Ctl {
+    /// Those of the conmon whose bundle that is.
+    pub fn of(bundle: &Path) -> Self {
+        Self { bundle: bundle.to_owned() }
+    }
+
+    /// Gives the container's terminal a size.
+    pub fn resize(&self, size: Size) -> io::Result<()> {
+        self.tell("winsz", &format!("{} {}\n", size.rows, size.cols))
+    }
+
+    /// Writes one line to a fifo. Never waits: `ENXIO` says that conmon is gone, `EAGAIN` that it does not read.
+    fn tell(&self, fifo: &str, line: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(self.bundle.join(fifo))?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_DIRECT))?;
+        file.write_all(line.as_bytes())
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub use self::limits::{memory, milli_cpus};
 pub use self::process::{command_words, variable};
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
+use super::streams::{STDIN, TTY};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::limits::cpuset;
 use crate::container::plan::{Source, Wishes};
@@ -68,8 +69,8 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::many("device", "PATH[:PATH[:rwm]]", "a device of the host"),
     &Opt::many("sysctl", "NAME=VALUE", "a sysctl of its own"),
     &Opt::once("init", "yes|no", "an init that reaps"),
-    &Opt::once("tty", "yes|no", "a terminal").later(),
-    &Opt::once("stdin", "yes|no", "standard input kept open").later(),
+    &TTY,
+    &STDIN,
     &Opt::once("restart", "no|on-failure[:N]|always|unless-stopped", "what happens at its end").later(),
     &Opt::once("health-cmd", "WORDS", "what tells whether it is healthy").later(),
     &Opt::once("health-interval", "DURATION", "how often").later(),
@@ -124,6 +125,11 @@ impl Request {
         Ok(Self { name, origin, wishes: wishes(args)? })
     }
 
+    /// What was asked for.
+    pub fn wishes(&mut self) -> &mut Wishes {
+        &mut self.wishes
+    }
+
     /// Finds what it is made from, pulling an image where that is needed. Whoever leaves meanwhile gives it up.
     pub async fn obtain(self, call: &Call) -> Result<Ready, Refusal> {
         let Self { name, origin, wishes } = self;
@@ -148,6 +154,7 @@ impl Ready {
     /// Makes the container, and the volumes that are not there yet.
     pub async fn make(self, engine: &Engine) -> Result<Made, Refusal> {
         let Self { name, source, wishes } = self;
+        let takes_input = wishes.takes_input();
         let mut fresh = FreshVolumes { volumes: engine.volumes.clone(), made: Vec::new() };
         let made = match fresh.claim(&wishes, &name).await {
             Ok(volumes) => {
@@ -158,7 +165,7 @@ impl Ready {
             Err(refusal) => Err(refusal),
         };
         match made {
-            Ok(child) => Ok(Made { child, fresh }),
+            Ok(child) => Ok(Made { child, fresh, takes_input }),
             Err(refusal) => {
                 fresh.remove().await;
                 Err(refusal)
@@ -173,6 +180,8 @@ pub struct Made {
     pub child: Child,
     /// The named volumes that were not there before.
     pub fresh: FreshVolumes,
+    /// It has a standard input.
+    pub takes_input: bool,
 }
 
 /// Volumes that came with a container: a request that fails in the end leaves none of them behind.
@@ -260,6 +269,9 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         storage: storage::storage(args)?,
         devices: args.values("device", str::parse)?,
         init: args.flag("init")?,
+        tty: args.flag("tty")?,
+        stdin: args.flag_or_unsaid("stdin")?,
+        size: None,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
         remove_at_end: args.flag("rm")?,
