@@ -106,7 +106,7 @@ impl Console {
         Ok(())
     }
 
-    /// The run is over. Who takes what it wrote gets the rest of it, and then the end.
+    /// The run is over, and what it held is free. Who takes what it wrote gets the rest of it, and then the end.
     pub fn hang_up(&self) {
         self.waiting.borrow_mut().clear();
         self.line.send_replace(None);

@@ -279,7 +279,6 @@ impl Container {
             ctx.cancel_future(timer);
         }
         self.init = None;
-        self.console.hang_up();
         self.change_view(|view| {
             (view.exit, view.oom, view.finished) = (Some(exit.code), exit.oom, Some(SystemTime::now()));
             view.pid = None;
@@ -289,6 +288,7 @@ impl Container {
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
         self.unreaped = rest;
+        self.console.hang_up();
         self.change_view(|view| {
             (view.ip, view.link) = (None, None);
             view.ports.clear();

@@ -191,7 +191,9 @@ impl Session {
 
     /// Who sends no more feeds no process any more.
     fn end_inputs(&self, more: bool) {
-        if self.half_closed {
+        // One that has gone says nothing about any process's input.
+        let has_gone = self.hangup.as_ref().is_some_and(Hangup::has_happened);
+        if self.half_closed && !has_gone {
             self.requests.end_input_of_untagged();
             if !more && self.queue.is_empty() && !self.requests.has_untagged() {
                 self.requests.end_inputs();

@@ -306,9 +306,8 @@ impl Requests {
             .get(&Some(tag.as_str().into()))
             .ok_or_else(|| Refusal::not_found(format_args!("no request runs with the tag @{tag}")))?;
         let feeder = running.ties.feeder.borrow();
-        let feeder = feeder
-            .as_ref()
-            .ok_or_else(|| Refusal::wrong_state(format_args!("@{tag} was not asked with stdin=yes")))?;
+        let feeder =
+            feeder.as_ref().ok_or_else(|| Refusal::wrong_state(format_args!("@{tag} was not asked with stdin=yes")))?;
         let taken = feeder.push(bytes, last);
         Ok(Box::pin(async { taken.await.map(|()| Line::done()) }))
     }

@@ -107,9 +107,8 @@ async fn lines(child: Child, feed: Option<Feed>, wanted: &Wanted, call: &Call) -
     // An error means that the actor is gone; what it last showed is told.
     let _ = view.wait_for(|v| v.has_ended() || v.is_gone()).await;
     let ended = view.borrow().clone();
-    let exit = ended.exit.ok_or_else(|| {
-        Refusal::wrong_state(format_args!("{} was removed and never ran", ended.name))
-    })?;
+    let exit =
+        ended.exit.ok_or_else(|| Refusal::wrong_state(format_args!("{} was removed and never ran", ended.name)))?;
     Ok(Line::ok(&OK, &[&ended.name, &exit]))
 }
 

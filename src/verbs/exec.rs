@@ -72,8 +72,7 @@ impl Shown {
         streams::check_size(size, tty)?;
         let raw = streams::is_raw(raw, tty, &options)?;
         let takes_input = stdin.unwrap_or(raw || tty);
-        wishes.streams =
-            if tty { Streams::Terminal(size) } else { Streams::Pipes { stdin: takes_input, merged: raw } };
+        wishes.streams = if tty { Streams::Terminal(size) } else { Streams::Pipes { stdin: takes_input, merged: raw } };
         if raw {
             streams::claim(call)?;
             return Ok(Self::Raw { takes_input });

@@ -21,14 +21,8 @@ const OK: [&str; 3] = ["name", "id", "exit"];
 /// Tells an attached client, before the first output, what it may send signals to.
 const STARTED: [&str; 3] = ["stage", "name", "id"];
 
-const OWN: [&Opt; 6] = [
-    &Opt::once("attach", "yes|no", "stream what it writes, and end with it"),
-    &TEXT,
-    &TIMESTAMPS,
-    &RAW,
-    &ROWS,
-    &COLS,
-];
+const OWN: [&Opt; 6] =
+    [&Opt::once("attach", "yes|no", "stream what it writes, and end with it"), &TEXT, &TIMESTAMPS, &RAW, &ROWS, &COLS];
 
 const OPTIONS: [&Opt; create::OPTIONS.len() + OWN.len()] = joined();
 
@@ -98,12 +92,7 @@ async fn detached(request: Request, call: Call) -> Result<Line, Refusal> {
     Ok(told(&view))
 }
 
-async fn attached(
-    request: Request,
-    options: LogOptions,
-    feed: Option<Feed>,
-    call: Call,
-) -> Result<Line, Refusal> {
+async fn attached(request: Request, options: LogOptions, feed: Option<Feed>, call: Call) -> Result<Line, Refusal> {
     let ready = request.obtain(&call).await?;
     let engine = call.engine.clone();
     let begun = call.finish(async move { begin(ready.make(&engine).await?, feed).await });

@@ -48,7 +48,9 @@ pub struct Raw {
 /// Whether the connection is to become raw: where that is not said, with a terminal and no wish for lines.
 pub fn is_raw(said: Option<bool>, tty: bool, options: &LogOptions) -> Result<bool, Refusal> {
     match said {
-        Some(true) if options.is_any() => Err(Refusal::bad_option("text= and timestamps= are of lines, not of raw=yes")),
+        Some(true) if options.is_any() => {
+            Err(Refusal::bad_option("text= and timestamps= are of lines, not of raw=yes"))
+        }
         Some(raw) => Ok(raw),
         None => Ok(tty && !options.is_any()),
     }

@@ -35,5 +35,5 @@ async fn write(feed: Option<Feed>, mut sink: pipe::Sender, is_terminal: bool) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -70,7 +70,7 @@ impl Pump {
         loop {
             // Before the read: what was written before the end is then surely there.
             let ended = self.end.borrow().is_some();
-            match self.pipe.try_read(&mut buffer) {
+            match self.read(&mut buffer, ended) {
                 Ok(0) => return,
                 Ok(count) => self.hand_on(&buffer[..count], ended).await,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
@@ -85,6 +85,14 @@ impl Pump {
                 Err(e) if e.raw_os_error() == Some(EIO) => return,
                 Err(e) => return log::warn!("reading what an exec writes: {e}"),
             }
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8], ended: bool) -> std::io::Result<usize> {
+        match self.pipe.try_read(buffer) {
+            // The runtime may have yet to hear of what is there, and behind the end nobody waits for that.
+            Err(e) if ended && e.kind() == ErrorKind::WouldBlock => Ok(rustix::io::read(&self.pipe, buffer)?),
+            other => other,
         }
     }
 
