@@ -4,13 +4,12 @@
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use command_fds::{CommandFdExt, FdMapping};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -19,7 +18,7 @@ use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
-use super::spawn::spawn;
+use super::spawn::spawn_inheriting;
 use super::terminal::Size;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
@@ -80,20 +79,16 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     let mut conmon = command(&tools.path(Tool::Conmon)?);
     let program = crun.program()?;
     conmon.args(arguments(&program.path, crun.root(), watch)).current_dir(watch.bundle);
-    conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
+    // conmon itself closes them to what it executes.
+    conmon.env("_OCI_SYNCPIPE", sync_write.as_raw_fd().to_string());
+    conmon.env("_OCI_STARTPIPE", start_read.as_raw_fd().to_string());
     if watch.terminal {
         // Its console socket is made there, with a path that must fit into 107 bytes.
         conmon.env_remove("TMPDIR");
     }
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
-    conmon
-        .as_std_mut()
-        .fd_mappings(vec![mapping(sync_write, 3), mapping(start_read, 4)])
-        .map_err(|e| Refusal::internal(format_args!("descriptors for conmon: {e}")))?;
     log::debug!("{:?}", conmon.as_std());
-    // The command goes there, and with it our copies of the child's ends.
-    let child = spawn(conmon).await.map_err(|e| failed(&e))?;
+    let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
     Ok(Waiting { child, start, sync, _crun: program })
 }
 
