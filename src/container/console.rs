@@ -64,7 +64,11 @@ impl Console {
         let (taker, output) = Output::channel(WAITING);
         match &*self.line.borrow() {
             Some(connection) => connection.takers.borrow_mut().push(taker),
-            None => self.waiting.borrow_mut().push(taker),
+            None => {
+                let mut waiting = self.waiting.borrow_mut();
+                waiting.retain(|other| !other.is_closed());
+                waiting.push(taker);
+            }
         }
         output
     }
@@ -131,7 +135,10 @@ impl Drop for Waits {
 
 /// Brings every piece of `feed` to the connection, until the run or the feed has ended.
 async fn pour(mut feed: Feed, mut line: watch::Receiver<Line>, waits: Waits) {
-    let Ok(connection) = line.wait_for(Option::is_some).await.map(|line| line.clone()) else { return };
+    let connection = tokio::select! {
+        there = line.wait_for(Option::is_some) => there.ok().and_then(|line| line.clone()),
+        () = feed.abandoned() => None,
+    };
     let Some(connection) = connection else { return };
     drop(waits);
     let poured = async {

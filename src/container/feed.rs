@@ -16,7 +16,10 @@ pub struct Feeder {
 }
 
 /// The process's end. What waits in it is bounded by those who ask: each has one piece under way.
-pub struct Feed(mpsc::UnboundedReceiver<Piece>);
+pub struct Feed {
+    pieces: mpsc::UnboundedReceiver<Piece>,
+    there: watch::Receiver<()>,
+}
 
 /// Some bytes, or the end of the input, or both.
 pub struct Piece {
@@ -30,7 +33,8 @@ pub struct Piece {
 /// Both ends.
 pub fn channel() -> (Feeder, Feed) {
     let (pieces, receiver) = mpsc::unbounded_channel();
-    (Feeder { pieces, here: watch::Sender::new(()), ended: Cell::new(false) }, Feed(receiver))
+    let (here, there) = watch::channel(());
+    (Feeder { pieces, here, ended: Cell::new(false) }, Feed { pieces: receiver, there })
 }
 
 impl Feeder {
@@ -60,7 +64,12 @@ impl Feeder {
 impl Feed {
     /// The next piece; none when the client's end is gone.
     pub async fn next(&mut self) -> Option<Piece> {
-        self.0.recv().await
+        self.pieces.recv().await
+    }
+
+    /// Waits until the client's end is gone, whatever it left here.
+    pub async fn abandoned(&mut self) {
+        while self.there.changed().await.is_ok() {}
     }
 }
 

@@ -234,7 +234,8 @@ impl Requests {
         if tag.is_some() && !ends && self.running.len() >= self.running_max {
             return Err(Refusal::busy(format_args!("{} requests of this connection are running", self.running_max)));
         }
-        if verb.access == Access::Change {
+        // What feeds a request that was told need not be told piece by piece.
+        if verb.access == Access::Change && !matches!(verb.action, Action::Input) {
             log::info!("{} asks: {}", self.peer, verb.form.name);
         }
         Ok(())
