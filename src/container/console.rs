@@ -13,12 +13,13 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::timeout;
 
 use super::exec::{Chunk, Output};
 use super::feed::{Feed, Piece};
 use crate::refusal::Refusal;
 use crate::tools::attach::{Attached, PACKET_MAX};
-use crate::tools::terminal::end_keys;
+use crate::tools::terminal::{END_AGAIN, END_AGAIN_MAX, end_keys};
 use crate::worker::beside;
 
 /// How many chunks wait for a taker; where it does not take them, the container waits.
@@ -146,7 +147,11 @@ async fn pour(mut feed: Feed, mut line: watch::Receiver<Line>, waits: Waits) {
             if let Err(e) = connection.write(&piece).await {
                 return log::debug!("input for a container: {e}");
             }
+            let last = piece.last;
             piece.done();
+            if last && connection.terminal {
+                return connection.end_again(&mut feed).await;
+            }
         }
     };
     tokio::select! {
@@ -173,6 +178,17 @@ impl Connection {
                 self.attached.end_input()
             }
             false => Ok(()),
+        }
+    }
+
+    /// Presses the keys that end a terminal's input for whoever reads on, while the client that ended it stays.
+    async fn end_again(&self, feed: &mut Feed) {
+        let mut pause = END_AGAIN;
+        while timeout(pause, feed.abandoned()).await.is_err() {
+            if self.attached.send(end_keys(None)).await.is_err() {
+                return;
+            }
+            pause = (pause * 2).min(END_AGAIN_MAX);
         }
     }
 

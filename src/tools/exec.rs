@@ -231,13 +231,28 @@ struct Waiting {
 impl Waiting {
     async fn executed(mut self, ends: Ends) -> Result<Running, Refusal> {
         let mut digits = [0; 16];
-        let read = tokio::time::timeout(DEADLINE, self.told.read(&mut digits)).await;
+        let (mut ours, mut io) = (Box::pin(ends.ours()), None);
+        // A terminal is sized as soon as it is there, which is before the pid is told.
+        let told = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    made = &mut ours, if io.is_none() => io = Some(made),
+                    read = self.told.read(&mut digits) => break read,
+                }
+            }
+        };
+        let read = tokio::time::timeout(DEADLINE, told).await;
         let pid = match &read {
             Ok(Ok(count)) => std::str::from_utf8(&digits[..*count]).ok().and_then(|text| text.trim().parse().ok()),
             _ => None,
         };
         if let Some(pid) = pid {
-            return match tokio::time::timeout(DEADLINE, ends.ours()).await {
+            let io = match io {
+                Some(io) => Ok(io),
+                None => tokio::time::timeout(DEADLINE, ours).await,
+            };
+            return match io {
                 Ok(Ok(io)) => Ok(Running { child: self.child, log: self.log, pid, io: Some(io) }),
                 Ok(Err(e)) => Err(Refusal::io("the program's terminal", &e)),
                 Err(_) => Err(Refusal::timeout(format_args!("crun gave no terminal within {DEADLINE:?}"))),

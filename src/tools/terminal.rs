@@ -4,6 +4,7 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -19,6 +20,12 @@ pub const SIDE_MAX: u16 = 1000;
 
 /// Ctrl-D, by which a terminal in its usual mode ends what is read; within a line it only ends the wait for its LF.
 const END: u8 = 0x04;
+
+/// How long after the keys that end a terminal's input they are pressed again, and again after twice as long: a shell that
+/// just changes the terminal's mode loses them, and what is at its end is so for every program that reads on.
+pub const END_AGAIN: Duration = Duration::from_millis(250);
+/// The longest time between two.
+pub const END_AGAIN_MAX: Duration = Duration::from_secs(8);
 
 /// A terminal's size in characters, each from 1 to [`SIDE_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

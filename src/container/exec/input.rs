@@ -3,10 +3,11 @@
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::End;
 use crate::container::feed::Feed;
-use crate::tools::terminal::end_keys;
+use crate::tools::terminal::{END_AGAIN, END_AGAIN_MAX, end_keys};
 
 /// Writes what `feed` brings to `sink`, until the input or the process has ended. While nobody feeds it, it stays open: a
 /// client that leaves is no end of input.
@@ -29,11 +30,25 @@ async fn write(feed: Option<Feed>, mut sink: pipe::Sender, is_terminal: bool) {
         if let Err(e) = written {
             return log::debug!("input for an exec: {e}");
         }
-        let is_over = piece.last && !is_terminal;
+        let last = piece.last;
         piece.done();
-        if is_over {
-            return;
+        match last {
+            true if is_terminal => return end_again(sink).await,
+            true => return,
+            false => {}
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Presses the keys that end a terminal's input for whoever reads on.
+async fn end_again(mut sink: pipe::Sender) {
+    let mut pause = END_AGAIN;
+    loop {
+        sleep(pause).await;
+        if sink.write_all(end_keys(None)).await.is_err() {
+            return;
+        }
+        pause = (pause * 2).min(END_AGAIN_MAX);
+    }
 }
