@@ -96,6 +96,9 @@ async fn run(name: String, wishes: Wishes, shown: Shown, call: Call) -> Result<L
         Shown::Lines(options, feed) => {
             let (exec, output) = call.finish(execs.start(plan, wishes, feed, ground)).await?;
             streams::tell(&call, "started", &exec.container, &exec.id).await;
+            if call.is_cancelled() {
+                return Err(Refusal::cancelled("no longer attached; the process runs on"));
+            }
             tell(output, &options, &call).await;
             let exit = exec.ended().await?;
             Ok(Line::ok(&OK, &[&exec.id, &exit.code]))

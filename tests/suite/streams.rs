@@ -118,7 +118,7 @@ fn input_that_cannot_be_fed_is_refused() {
     }
     // One that reads nothing holds up whoever feeds it until that is taken back.
     conn.send("@r exec box stdin=yes -- sleep 100000");
-    conn.ok("ping");
+    conn.ok("input r -- begun");
     conn.send(&format!("@f input r -- {}", quoted(&[b'x'; 16_000])));
     conn.send(&format!("@g input r -- {}", quoted(&[b'x'; 60_000])));
     conn.send("@c cancel r");
@@ -275,6 +275,8 @@ fn a_terminal_is_resized_at_once_and_the_last_size_counts() {
     assert_eq!(daemon.conn().refused(&format!("resize {exec} rows=30 cols=100")), "wrong-state");
 
     daemon.ok(&format!("run busybox name=job tty=yes -- sh -c '{script}'"));
+    // Before its trap is set, it would not tell.
+    shell::until(patience(60), "it is ready", || !daemon.ok("logs job").logs().is_empty());
     let mut conn = daemon.conn();
     conn.send("attach job rows=20 cols=50");
     conn.raw();
