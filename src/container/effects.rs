@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tokio::sync::oneshot;
 
+use super::console::Console;
 use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::{etc, program, rootfs, rotation, spec, volumes};
@@ -62,12 +63,14 @@ pub struct Exit {
 pub async fn launch(
     plan: Arc<Plan>,
     before: Option<Before>,
+    console: Rc<Console>,
     journal: SharedJournal,
     ground: Ground,
 ) -> Result<Run, Refusal> {
     let mark = journal.borrow().mark();
-    let launched = try_launch(plan, before, &journal, &ground).await;
+    let launched = try_launch(plan, before, &console, &journal, &ground).await;
     if launched.is_err() {
+        console.hang_up();
         let steps = journal.borrow_mut().take_back(mark);
         // What could not be undone was logged and stays on record; the asker hears of the first failure.
         let failed = undo::all(steps, &ground).await;
@@ -79,6 +82,7 @@ pub async fn launch(
 async fn try_launch(
     plan: Arc<Plan>,
     before: Option<Before>,
+    console: &Console,
     journal: &SharedJournal,
     ground: &Ground,
 ) -> Result<Run, Refusal> {
@@ -87,7 +91,8 @@ async fn try_launch(
     let record = |step| journal.borrow_mut().record(step);
     record(Step::Attachment { id: plan.id.to_string() })?;
     record(Step::Mount { path: places.rootfs() })?;
-    let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
+    let (stdin, terminal) = (plan.wishes.takes_input(), plan.wishes.tty);
+    let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log(), stdin, terminal };
     // Started ahead: it has set itself up by the time there is something for it to watch.
     let starting = async {
         let waiting = conmon::start(&ground.tools, &ground.crun, &watch).await?;
@@ -120,7 +125,13 @@ async fn try_launch(
     // Held before it may run: until then it cannot end, so that the pid is surely its own.
     let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
+    // Before it can write anything: who waits for that loses nothing.
+    console.connect(&places.bundle).await?;
     ground.crun.start(plan.id.as_str()).await?;
+    // Who came meanwhile was told to wait.
+    if let Err(refusal) = console.connect(&places.bundle).await {
+        log::debug!("{}: {refusal}", plan.name);
+    }
     Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
 }
 

@@ -3,10 +3,12 @@
 
 mod again;
 mod ask;
+mod console;
 pub mod devices;
 mod effects;
 mod etc;
 pub mod exec;
+pub mod feed;
 mod fill;
 pub mod follow;
 mod freeze;
@@ -41,7 +43,8 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
 use self::log_files::LogFiles;
@@ -96,6 +99,7 @@ pub struct Container {
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
+    console: Rc<Console>,
     journal: SharedJournal,
     /// How much of the journal belongs to the container rather than to a run.
     mark: usize,
@@ -140,6 +144,7 @@ impl Container {
         let stop_timeout = plan.stop_timeout;
         let logs = LogFiles::new(plan.places.log());
         Ok(Self {
+            console: Rc::new(Console::new(plan.wishes.tty)),
             plan: Arc::new(plan),
             kept: Some(kept),
             ground,
@@ -206,10 +211,8 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                let before = self.before.clone();
-                self.spawn(ctx, async {
-                    Outcome::Launched(effects::launch(plan, before, journal, ground).await.map(Box::new))
-                });
+                let launch = effects::launch(plan, self.before.clone(), self.console.clone(), journal, ground);
+                self.spawn(ctx, async { Outcome::Launched(launch.await.map(Box::new)) });
             }
             Effect::Release => {
                 let mark = self.mark;
@@ -330,6 +333,7 @@ impl Container {
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
         self.unreaped = rest;
+        self.console.hang_up();
         self.change_view(|view| {
             (view.ip, view.link) = (None, None);
             view.ports.clear();
