@@ -9,11 +9,11 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
-use super::{program, rootfs, spec, volumes};
+use super::{etc, program, rootfs, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
-use crate::network::{Attach, Attachment};
+use crate::network::{Attach, Attachment, Identity};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
@@ -129,8 +129,8 @@ async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<Attachment, Refusa
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
-    let config = spec::make(plan, &attachment.netns, compiled.as_deref())?;
-    write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
+    let config = spec::make(plan, &attachment, compiled.as_deref())?;
+    write_bundle(plan.clone(), attachment.clone(), &config).await?;
     Ok(attachment)
 }
 
@@ -146,7 +146,13 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
 }
 
 async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
-    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish: plan.wishes.publish.clone() };
+    let message = Attach {
+        id: plan.id.clone(),
+        name: plan.name.clone(),
+        networking: plan.wishes.networking.clone(),
+        publish: plan.wishes.publish.clone(),
+        identity: Identity { hostname: plan.hostname.clone(), etc: plan.places.etc() },
+    };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 
@@ -156,13 +162,13 @@ async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
 
 async fn write_bundle(
     plan: Arc<Plan>,
-    (ip, gateway): (std::net::Ipv4Addr, std::net::Ipv4Addr),
+    attachment: Attachment,
     config: &oci_spec::runtime::Spec,
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
         program::check(&plan, &plan.places.rootfs())?;
-        rootfs::write_etc(&plan, ip, gateway)?;
+        etc::write(&plan, &attachment)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await

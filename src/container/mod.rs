@@ -4,11 +4,13 @@
 mod ask;
 pub mod devices;
 mod effects;
+mod etc;
 pub mod exec;
 mod fill;
 pub mod follow;
 pub mod limits;
 pub mod log;
+mod networks;
 pub mod plan;
 pub mod processes;
 mod program;
@@ -113,7 +115,7 @@ impl Container {
         let journal = Rc::new(RefCell::new(Journal::create(journal)?));
         let state = State::new(plan.wishes.remove_at_end);
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
-        let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
+        let view = watch::Sender::new(Arc::new(View::first(&plan, state.phase)));
         let stop_timeout = plan.stop_timeout;
         Ok(Self {
             plan: Arc::new(plan),
@@ -236,6 +238,7 @@ impl Container {
         let answer = match result {
             Ok(run) => {
                 self.show_run(&run);
+                self.watch_over(&run, ctx);
                 self.init = Some(run.init.clone());
                 let (plan, ground) = (self.plan.clone(), self.ground.clone());
                 self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground).await) });
@@ -262,8 +265,9 @@ impl Container {
         let (attachment, pid) = (&run.attachment, run.init.pid);
         self.change_view(|view| {
             view.pid = Some(pid);
-            view.ip = Some(attachment.ip);
-            view.link = Some(attachment.link.clone());
+            view.endpoints.clone_from(&attachment.endpoints);
+            view.shares = attachment.shared.as_ref().map(|shared| shared.with.clone());
+            view.cut_off_by = None;
             view.ports.clone_from(&attachment.ports);
             view.started = Some(SystemTime::now());
             (view.exit, view.oom, view.finished) = (None, false, None);
@@ -285,7 +289,8 @@ impl Container {
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
         self.unreaped = rest;
         self.change_view(|view| {
-            (view.ip, view.link) = (None, None);
+            view.shares = None;
+            view.endpoints.clear();
             view.ports.clear();
         });
         let view = self.view.borrow().clone();
@@ -359,26 +364,6 @@ impl Container {
             action,
             std::iter::once(id).chain(details).collect(),
         );
-    }
-}
-
-fn first_view(plan: &Plan, state: &State) -> View {
-    View {
-        name: plan.name.clone(),
-        id: plan.id.clone(),
-        image: plan.image.as_str().into(),
-        phase: state.phase,
-        pid: None,
-        ip: None,
-        link: None,
-        ports: Vec::new(),
-        exit: None,
-        oom: false,
-        restarts: 0,
-        created: plan.created,
-        started: None,
-        finished: None,
-        labels: plan.labels.clone(),
     }
 }
 

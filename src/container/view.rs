@@ -1,12 +1,13 @@
 //! What others see of a container: a picture of it, replaced whole at every change, so that looking never waits.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::plan::Plan;
 use super::state::Phase;
 use crate::id::{ContainerId, Name, PublishedPort};
+use crate::network::Endpoint;
 
 /// A container at one moment.
 #[derive(Clone, Debug)]
@@ -21,10 +22,12 @@ pub struct View {
     pub phase: Phase,
     /// Its first process in the daemon's pid namespace, while it runs.
     pub pid: Option<i32>,
-    /// Its address, while it runs.
-    pub ip: Option<Ipv4Addr>,
-    /// The host's side of its network link, while it runs.
-    pub link: Option<String>,
+    /// Its links, while it runs; those of the other where it shares another's network.
+    pub endpoints: Vec<Endpoint>,
+    /// Whose network it shares, while it runs.
+    pub shares: Option<Name>,
+    /// Whose end was the end of its last run, as it shared that one's network.
+    pub cut_off_by: Option<Name>,
     /// Its published ports, while it runs.
     pub ports: Vec<PublishedPort>,
     /// How its last run ended: the exit code, or 128 and the signal.
@@ -44,6 +47,39 @@ pub struct View {
 }
 
 impl View {
+    /// A container that is being made.
+    pub fn first(plan: &Plan, phase: Phase) -> Self {
+        Self {
+            name: plan.name.clone(),
+            id: plan.id.clone(),
+            image: plan.image.as_str().into(),
+            phase,
+            pid: None,
+            endpoints: Vec::new(),
+            shares: None,
+            cut_off_by: None,
+            ports: Vec::new(),
+            exit: None,
+            oom: false,
+            restarts: 0,
+            created: plan.created,
+            started: None,
+            finished: None,
+            labels: plan.labels.clone(),
+        }
+    }
+
+    /// Its addresses as the wire shows them.
+    pub fn ips_text(&self) -> String {
+        self.endpoints.iter().map(|endpoint| endpoint.ip.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The host's ends of its own links: what goes over shared ones is counted where they are.
+    pub fn links(&self) -> Vec<String> {
+        let own = self.endpoints.iter().filter(|_| self.shares.is_none());
+        own.map(|endpoint| endpoint.link.clone()).collect()
+    }
+
     /// Whether it has a run that has not ended, or is about to have one.
     pub fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping | Phase::Leaving)

@@ -52,7 +52,7 @@ fn try_namespace() -> Result<String, Refusal> {
     let mut trial = Namespace::create().map_err(|error| wrong("a network namespace", &error))?;
     let joined = bridge::create(trial.inside(), "trial", "", ANY.network, ANY).and_then(|index| {
         let other = Namespace::create()?;
-        bridge::join(trial.inside(), index, "trial.2", &other, ANY.network)
+        bridge::join(trial.inside(), index, "trial.2", (&other, "eth0"), ANY.network)
     });
     joined.map_err(|error| wrong("a bridge with a veth link on it", &error))?;
     Ok("namespaces, bridges and veth links can be made".to_owned())

@@ -1,7 +1,7 @@
-//! The network room: the bridge, the containers on it, and the ports that the host answers for in their place.
+//! The network room: bridges, the containers on them, and the ports that the host answers for in their place.
 //!
-//! The actor [`Network`] keeps the books; what it does to the host is straight text in the files below, which block and
-//! therefore run beside the daemon's thread. Pure: `pool`, `subnet`, `names`, `marker`, `rules`. Route netlink: `rtnl`,
+//! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
+//! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread. Pure: `pool`, `subnet`, `names`, `marker`, `rules`. Route netlink: `rtnl`,
 //! `bridge`, `netns`. nf_tables: `rules` (as text, once, by nft), `nfnl` and `elements` (raw, for each container).
 //!
 //! What is where on the host, all derived from the name of the bridge:
@@ -20,11 +20,14 @@ mod check;
 mod elements;
 mod forwarding;
 mod host;
+mod leaving;
 mod lock;
 mod marker;
 mod members;
+mod message;
 mod names;
 mod netns;
+mod nets;
 mod nfnl;
 mod occupied;
 mod pool;
@@ -36,10 +39,8 @@ mod spares;
 mod subnet;
 mod sweep;
 
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -50,103 +51,43 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
+pub use message::{Attach, Attachment, Close, Detach, Endpoint, Identity, List, Resident, Row, Shared, Vet};
 pub use sweep::{JOURNAL, undo};
 
-use crate::config::{Config, Subnet};
+use crate::config::Config;
 use crate::events::Bus;
-use crate::id::{ContainerId, Name, Publish, PublishedPort};
+use crate::id::{ContainerId, NetworkMode, NetworkName};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
 use crate::worker::beside;
-use attach::Shared;
-use host::{Base, Host};
+use attach::Rules;
+use host::Host;
+use leaving::Leaving;
 use members::Member;
 use names::LinkNames;
-use seats::{Seat, Seats};
+use nets::Net;
 use spares::Spares;
 
-/// What the one network that there is so far is called.
-pub const BRIDGE: &str = "bridge";
 /// How many jobs run beside the thread at once: the kernel does them one after another anyway.
 const JOBS_MAX: usize = 4;
 /// How long a close waits for the links to vanish.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Joins a container to the network and publishes its ports: all of it, or nothing. A port that is not free is refused
-/// before anything is made.
-#[derive(Message, Debug)]
-#[rtype(result = "Result<Attachment, Refusal>")]
-pub struct Attach {
-    /// Which container: one that is not attached.
-    pub id: ContainerId,
-    /// What to call it when somebody else wants its ports.
-    pub name: Name,
-    /// The ports to publish.
-    pub publish: Vec<Publish>,
-}
-
-/// A container's place on the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
-    /// The container's network namespace, a descriptor of this process: good until the container is detached.
-    pub netns: PathBuf,
-    /// The host's end of its link.
-    pub link: String,
-    /// Its address.
-    pub ip: Ipv4Addr,
-    /// How many leading bits of the address are the network's.
-    pub prefix: u8,
-    /// The host's address on the network.
-    pub gateway: Ipv4Addr,
-    /// What the host answers for, in the order asked for.
-    pub ports: Vec<PublishedPort>,
-}
-
-/// Takes a container off the network. When it is answered, address and ports are free again. One that is not attached
-/// is no error; one that is being attached is detached as soon as that is done, and its `Attach` refused.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Detach {
-    /// Which container.
-    pub id: ContainerId,
-}
-
-/// Every network.
-#[derive(Message, Debug)]
-#[rtype(result = "Vec<Row>")]
-pub struct List;
-
-/// One network, as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its name.
-    pub name: String,
-    /// Its addresses.
-    pub subnet: Subnet,
-    /// The bridge it is.
-    pub bridge: String,
-    /// How many containers are on it.
-    pub containers: usize,
-}
-
-/// Detaches all, and leaves the host as it was found. Nothing can be attached afterwards.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Close;
+/// Something that changes the books when it is done.
+type Change<T> = std::pin::Pin<Box<dyn ActorFuture<Network, Output = T>>>;
 
 /// The keeper of the network's books.
 pub struct Network {
-    base: Base,
-    /// The socket by which ports are published.
-    nfnl: Shared,
+    nets: BTreeMap<NetworkName, Net>,
+    /// Where ports are published.
+    rules: Rules,
     /// What [`Close`] takes down.
     host: Option<Host>,
     names: LinkNames,
-    seats: Seats,
     spares: Spares,
     members: HashMap<ContainerId, Member>,
     /// Links that are about to vanish, and the seats that they still have.
-    leaving: HashMap<String, Seat>,
+    leaving: HashMap<String, Leaving>,
     /// How many ports all of them may publish.
     ports_max: usize,
     jobs: Arc<Semaphore>,
@@ -170,7 +111,6 @@ impl Network {
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            seats: Seats::new(base.subnet),
             spares: Spares::default(),
             members: HashMap::new(),
             leaving: HashMap::new(),
@@ -178,9 +118,9 @@ impl Network {
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            nfnl: Arc::new(Mutex::new(nfnl)),
+            rules: Rules::new(&base.bridge, nfnl),
             host: Some(host),
-            base,
+            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false))]),
             bus,
             monitor,
         };
@@ -210,9 +150,13 @@ impl Handler<Attach> for Network {
         if let Err(refusal) = self.admit(&attach) {
             return Box::pin(actix::fut::err(refusal));
         }
-        let id = attach.id;
-        let seat = self.seats.take(!self.leaving.is_empty());
-        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish));
+        let Attach { id, networking, publish, .. } = attach;
+        if matches!(networking.mode, NetworkMode::Host | NetworkMode::Container(_)) {
+            let shared = self.share(&id, &networking.mode);
+            return self.conclude(id, shared);
+        }
+        let seats = self.seat(&networking);
+        let made = seats.then(move |seats, network, _| network.begin(seats, &networking, publish));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }
@@ -237,8 +181,15 @@ impl Handler<List> for Network {
     type Result = MessageResult<List>;
 
     fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        let Base { bridge, subnet, .. } = self.base.clone();
-        MessageResult(vec![Row { name: BRIDGE.to_owned(), subnet, bridge, containers: self.members.len() }])
+        MessageResult(self.rows())
+    }
+}
+
+impl Handler<Vet> for Network {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, Vet { networking, publishes }: Vet, _: &mut Context<Self>) -> Self::Result {
+        self.vet(&networking, publishes)
     }
 }
 
@@ -276,11 +227,34 @@ impl StreamHandler<Notice> for Network {
     }
 }
 
-/// What went through the link of an attached container since it was attached.
-pub async fn counters(link: String) -> Result<Counters, Refusal> {
+impl Network {
+    /// Runs `work` beside the thread, in its turn.
+    fn job<T, W>(&self, work: W) -> impl Future<Output = Result<T, Refusal>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        let jobs = self.jobs.clone();
+        async move {
+            // Never closed, so this is always had.
+            let _turn = jobs.acquire_owned().await;
+            beside(move || Ok(work())).await
+        }
+    }
+}
+
+/// What went through the links of an attached container since it was attached.
+pub async fn counters(links: Vec<String>) -> Result<Counters, Refusal> {
     beside(move || {
-        let counted = rtnl::Rtnl::open().and_then(|mut host| bridge::counters(&mut host, &link));
-        counted.map_err(|error| wrong(&format!("the link {link}"), &error))
+        let mut host = rtnl::Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+        let mut sum = Counters::default();
+        for link in &links {
+            let counted =
+                bridge::counters(&mut host, link).map_err(|error| wrong(&format!("the link {link}"), &error))?;
+            sum.rx_bytes += counted.rx_bytes;
+            sum.tx_bytes += counted.tx_bytes;
+        }
+        Ok(sum)
     })
     .await
 }

@@ -30,6 +30,7 @@ mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
 mod limits; // limits changed while it runs, and what runs
+mod networks; // how containers are connected
 mod options; // what a container is given by options
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another

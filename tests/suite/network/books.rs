@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::ContainerId;
-use gantry::network::{Attach, Attachment, Detach, List, Network};
+use gantry::network::{Detach, List, Network};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 
@@ -53,7 +53,7 @@ fn fifty_at_once_have_fifty_addresses() {
             async move { attach(&network, &format!("c{nth}"), &["80", "127.0.0.1::53/udp"]).await.unwrap() }
         });
         let all = futures::future::join_all(all).await;
-        let distinct = |of: fn(&Attachment) -> String| {
+        let distinct = |of: fn(&Place) -> String| {
             let mut values: Vec<_> = all.iter().map(|(_, attachment)| of(attachment)).collect();
             values.sort();
             values.dedup();
@@ -63,7 +63,7 @@ fn fifty_at_once_have_fifty_addresses() {
         assert_eq!(distinct(|a| a.link.clone()), 50);
         assert_eq!(distinct(|a| a.ports[0].host.to_string()), 50);
         let rows = network.send(List).await.unwrap();
-        assert_eq!((rows[0].name.as_str(), rows[0].containers), ("bridge", 50));
+        assert_eq!((rows[0].name.as_str(), rows[0].containers.len()), ("bridge", 50));
         assert_eq!(sh("nft list map inet gantry0 published | grep -o ' tcp \\. ' | wc -l").trim(), "50");
         world.stop(network, "gantry0").await;
     });
@@ -109,6 +109,27 @@ fn a_small_subnet_is_used_again_and_again() {
 }
 
 #[test]
+fn an_address_asked_for_is_had_by_one_and_free_again_at_once() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let wanted = Ipv4Addr::new(10, 67, 0, 9);
+        for round in 0..5 {
+            let (id, web) = attach_to(&network, "web", &[], Some(wanted), &[]).await.unwrap();
+            assert_eq!(web.ip, wanted);
+            let refusal = attach_to(&network, "other", &[], Some(wanted), &[]).await.unwrap_err();
+            assert!(refusal.code() == Code::InUse && refusal.message().contains("web:latest"), "{round}: {refusal}");
+            // Its link is about to vanish when this is answered: the next one waits for that.
+            network.send(Detach { id }).await.unwrap();
+        }
+        for outside in ["10.67.0.1", "10.67.255.255", "10.68.0.2", "127.0.0.1"] {
+            let refused = attach_to(&network, "web", &[], outside.parse().ok(), &[]).await;
+            assert_eq!(code(refused), Code::BadValue, "{outside}");
+        }
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
 fn a_process_that_stays_in_its_namespace_holds_nothing_up() {
     on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
@@ -124,11 +145,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
     on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let id = ContainerId::random().unwrap();
-        let message = |id: &ContainerId| Attach {
-            id: id.clone(),
-            name: "web".parse().unwrap(),
-            publish: published(&["8080:80"]),
-        };
+        let message = |id: &ContainerId| request(id, "web", &["8080:80"]);
         let (attached, twice, (), ()) = futures::join!(
             async { network.send(message(&id)).await.unwrap() },
             async { network.send(message(&id)).await.unwrap() },
