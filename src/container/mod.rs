@@ -36,6 +36,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
+pub use self::networks::{Connect, Disconnect};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;

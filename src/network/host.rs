@@ -31,6 +31,8 @@ pub struct Base {
 pub struct Host {
     /// For those who make links.
     pub base: Base,
+    /// What every bridge of ours has for its alias.
+    pub alias: String,
     journal: Journal,
     lock: Lock,
 }
@@ -39,9 +41,9 @@ pub struct Host {
 pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let lock = Lock::on_bridge(&config.bridge)?;
     let config = config.clone();
-    let (turn, base, journal) = beside(move || prepare(&config)).await?;
+    let (turn, (base, alias), journal) = beside(move || prepare(&config)).await?;
     let ruleset = rules::table(&base.bridge, base.subnet);
-    let host = Host { base, journal, lock };
+    let host = Host { base, alias, journal, lock };
     let loaded = nft::load(tools, ruleset).await;
     match loaded {
         Ok(()) => Ok(host),
@@ -66,6 +68,16 @@ impl Host {
         drop(turn);
     }
 
+    /// Writes down what is about to be made.
+    pub fn record(&mut self, step: Step) -> Result<(), Refusal> {
+        self.journal.record(step)
+    }
+
+    /// Strikes what was taken away again.
+    pub fn forget(&mut self, step: &Step) {
+        self.journal.forget(step);
+    }
+
     fn undo(mut self) {
         let all_undone = self.journal.take_back(0).iter().all(|step| log_failure(undo(step)));
         if all_undone {
@@ -80,13 +92,13 @@ fn log_failure(done: Result<(), Refusal>) -> bool {
 }
 
 /// All up to the table.
-fn prepare(config: &Config) -> Result<(Lock, Base, Journal), Refusal> {
+fn prepare(config: &Config) -> Result<(Lock, (Base, String), Journal), Refusal> {
     let turn = Lock::turn()?;
     sweep(config)?;
     let path = journal_path(config);
     let mut journal = Journal::create(&path)?;
     match lay(config, &mut journal) {
-        Ok(base) => Ok((turn, base, journal)),
+        Ok(laid) => Ok((turn, laid, journal)),
         Err(refusal) => {
             if journal.take_back(0).iter().all(|step| log_failure(undo(step))) {
                 journal.remove();
@@ -96,7 +108,7 @@ fn prepare(config: &Config) -> Result<(Lock, Base, Journal), Refusal> {
     }
 }
 
-fn lay(config: &Config, journal: &mut Journal) -> Result<Base, Refusal> {
+fn lay(config: &Config, journal: &mut Journal) -> Result<(Base, String), Refusal> {
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
     let subnet = subnet::choose(config.subnet, &occupied(&mut host, None)?)?;
     let found = forwarding::found(&host.links().map_err(|error| wrong("the host's links", &error))?)?;
@@ -108,5 +120,5 @@ fn lay(config: &Config, journal: &mut Journal) -> Result<Base, Refusal> {
     let index = index.map_err(|error| wrong(&format!("the bridge {name}"), &error))?;
     forwarding::open_loopback(&name)?;
     journal.record(Step::Table { name: name.clone() })?;
-    Ok(Base { bridge: name, index, subnet, gateway })
+    Ok((Base { bridge: name, index, subnet, gateway }, alias))
 }

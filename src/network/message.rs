@@ -141,6 +141,43 @@ pub struct Resident {
     pub endpoint: Option<Endpoint>,
 }
 
+/// Makes a network. Refused where the name is taken, or its subnet overlaps one of the host's.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<Row, Refusal>")]
+pub struct Create {
+    /// What it is to be called.
+    pub name: NetworkName,
+    /// Its addresses; the first free of a list where none are said.
+    pub subnet: Option<Subnet>,
+    /// It is to have no way out.
+    pub internal: bool,
+}
+
+/// Removes a network that no container is on.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Remove(pub NetworkName);
+
+/// Gives an attached container a link to one network more, and answers with all its links.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<Vec<Endpoint>, Refusal>")]
+pub struct Connect {
+    /// Which container.
+    pub id: ContainerId,
+    /// Which network.
+    pub network: NetworkName,
+}
+
+/// Takes an attached container off one of its networks, and answers with the links that it still has.
+#[derive(Message, Debug)]
+#[rtype(result = "Result<Vec<Endpoint>, Refusal>")]
+pub struct Disconnect {
+    /// Which container.
+    pub id: ContainerId,
+    /// Which network.
+    pub network: NetworkName,
+}
+
 /// Detaches all, and leaves the host as it was found. Nothing can be attached afterwards.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]

@@ -19,8 +19,10 @@ mod bridge;
 mod check;
 mod elements;
 mod forwarding;
+mod further;
 mod host;
 mod leaving;
+mod live;
 mod lock;
 mod marker;
 mod members;
@@ -47,11 +49,14 @@ use actix::prelude::*;
 use futures::FutureExt;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
-pub use message::{Attach, Attachment, Close, Detach, Endpoint, Identity, List, Resident, Row, Shared, Vet};
+pub use message::{
+    Attach, Attachment, Close, Connect, Create, Detach, Disconnect, Endpoint, Identity, List, Remove, Resident, Row,
+    Shared, Vet,
+};
 pub use sweep::{JOURNAL, undo};
 
 use crate::config::Config;
@@ -79,6 +84,9 @@ type Change<T> = std::pin::Pin<Box<dyn ActorFuture<Network, Output = T>>>;
 /// The keeper of the network's books.
 pub struct Network {
     nets: BTreeMap<NetworkName, Net>,
+    /// Had by whoever makes or removes one: one at a time.
+    turn: Arc<Mutex<()>>,
+    tools: Tools,
     /// Where ports are published.
     rules: Rules,
     /// What [`Close`] takes down.
@@ -120,6 +128,8 @@ impl Network {
             closing: false,
             rules: Rules::new(&base.bridge, nfnl),
             host: Some(host),
+            turn: Arc::default(),
+            tools: tools.clone(),
             nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false))]),
             bus,
             monitor,
@@ -185,6 +195,40 @@ impl Handler<List> for Network {
     }
 }
 
+impl Handler<Create> for Network {
+    type Result = ResponseActFuture<Self, Result<Row, Refusal>>;
+
+    fn handle(&mut self, create: Create, _: &mut Context<Self>) -> Self::Result {
+        let turn = self.turn.clone().lock_owned().into_actor(self);
+        Box::pin(turn.then(|turn, network, _| network.make_network(create).map(move |made, _, _| (turn, made).1)))
+    }
+}
+
+impl Handler<Remove> for Network {
+    type Result = ResponseActFuture<Self, Result<(), Refusal>>;
+
+    fn handle(&mut self, Remove(name): Remove, _: &mut Context<Self>) -> Self::Result {
+        let turn = self.turn.clone().lock_owned().into_actor(self);
+        Box::pin(turn.then(|turn, network, _| network.remove_network(name).map(move |gone, _, _| (turn, gone).1)))
+    }
+}
+
+impl Handler<Connect> for Network {
+    type Result = ResponseActFuture<Self, Result<Vec<Endpoint>, Refusal>>;
+
+    fn handle(&mut self, Connect { id, network }: Connect, _: &mut Context<Self>) -> Self::Result {
+        self.connect(id, network)
+    }
+}
+
+impl Handler<Disconnect> for Network {
+    type Result = ResponseActFuture<Self, Result<Vec<Endpoint>, Refusal>>;
+
+    fn handle(&mut self, Disconnect { id, network }: Disconnect, ctx: &mut Context<Self>) -> Self::Result {
+        self.disconnect(id, &network, ctx)
+    }
+}
+
 impl Handler<Vet> for Network {
     type Result = Result<(), Refusal>;
 
@@ -199,11 +243,16 @@ impl Handler<Close> for Network {
     fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> Self::Result {
         self.release_all(ctx);
         let mut open = self.open.subscribe();
-        let quiet = async move { tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await.is_ok() };
-        Box::pin(quiet.into_actor(self).then(|_, network, _| {
+        let turn = self.turn.clone().lock_owned();
+        let quiet = async move {
+            let _ = tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await;
+            // A network that is half made is made, or undone, first.
+            turn.await
+        };
+        Box::pin(quiet.into_actor(self).then(|turn, network, _| {
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
-            down.map(drop).into_actor(network)
+            down.map(move |_| drop(turn)).into_actor(network)
         }))
     }
 }

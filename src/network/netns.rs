@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
@@ -41,6 +41,16 @@ impl Namespace {
         // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)
         silence_ipv6("default");
         Ok(Self { descriptor, inside })
+    }
+
+    /// One that is there already. Blocks for as long as a thread takes to start and end.
+    pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
+        let name = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10);
+        let visitor = name.spawn(move || {
+            setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
+            Ok(Self { descriptor, inside: Rtnl::open()? })
+        })?;
+        visitor.join().map_err(|_| io::Error::other("the thread that visits a network namespace panicked"))?
     }
 
     /// The descriptor's number, for netlink to move a link here.

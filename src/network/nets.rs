@@ -51,10 +51,7 @@ impl Network {
             return Err(seats::outside(ip).within(format_args!("{} ({})", networking.mode, first.base.subnet)));
         }
         if publishes && nets.iter().all(|net| net.internal) {
-            return Err(Refusal::bad_option(format_args!(
-                "publish= does not go with network={}, which is internal",
-                networking.mode
-            )));
+            return Err(Refusal::bad_option("publish= goes with a network that is not internal"));
         }
         Ok(())
     }
@@ -66,14 +63,17 @@ impl Network {
 
     /// Every network, by name.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let row = |(name, net): (&NetworkName, &Net)| Row {
+        self.nets.iter().map(|(name, net)| self.row(name, net)).collect()
+    }
+
+    pub(super) fn row(&self, name: &NetworkName, net: &Net) -> Row {
+        Row {
             name: name.clone(),
             subnet: net.base.subnet,
             gateway: net.base.gateway,
             internal: net.internal,
             bridge: net.base.bridge.clone(),
             containers: self.residents(name),
-        };
-        self.nets.iter().map(row).collect()
+        }
     }
 }

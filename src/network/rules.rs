@@ -1,6 +1,7 @@
 //! The static ruleset as text, pure: everything that does not change while containers come and go. Published ports are
 //! elements of its two maps (see `elements.rs`), never rules.
 
+use super::host::Base;
 use crate::config::Subnet;
 
 /// The comment by which a table is known for ours.
@@ -24,13 +25,16 @@ pub const ON_ADDRESS: &str = "published_on";
 /// - `guard` is what keeps containers off the host's 127.0.0.1: `route_localnet`, which published ports need there,
 ///   opens it to them.
 ///
-/// The sets have one element now, and further networks of ours come as further elements.
+/// The sets have one element each in the beginning, and further networks of ours come and go as further elements ([`add`],
+/// [`remove`]). One that is internal is among the `sealed`: what it does not carry from container to container by itself
+/// is dropped, also what would come or go by a published port.
 pub fn table(bridge: &str, subnet: Subnet) -> String {
     format!(
         r#"create table inet {bridge} {{ comment "{COMMENT}"; }}
 table inet {bridge} {{
     set bridges {{ type ifname; elements = {{ "{bridge}" }} }}
     set within {{ type ifname . ifname; elements = {{ "{bridge}" . "{bridge}" }} }}
+    set sealed {{ type ifname; }}
     set subnets {{ type ipv4_addr; flags interval; elements = {{ {subnet} }} }}
     set homes {{ type ipv4_addr . ifname; flags interval; elements = {{ {subnet} . "{bridge}" }} }}
     map {EVERYWHERE} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
@@ -56,8 +60,10 @@ table inet {bridge} {{
     chain forward {{
         type filter hook forward priority filter; policy accept;
         ct state established,related accept
-        ct status dnat accept
         iifname . oifname @within accept
+        iifname @sealed drop
+        oifname @sealed drop
+        ct status dnat accept
         oifname @bridges drop
     }}
     chain guard {{
@@ -67,6 +73,29 @@ table inet {bridge} {{
 }}
 "#
     )
+}
+
+/// The text that adds a further network to the table `inet TABLE`.
+pub fn add(table: &str, base: &Base, internal: bool) -> String {
+    elements("add", table, base, internal)
+}
+
+/// The text that takes it out again.
+pub fn remove(table: &str, base: &Base, internal: bool) -> String {
+    elements("delete", table, base, internal)
+}
+
+fn elements(verb: &str, table: &str, base: &Base, internal: bool) -> String {
+    let Base { bridge, subnet, .. } = base;
+    let own = [("bridges", format!("\"{bridge}\"")), ("within", format!("\"{bridge}\" . \"{bridge}\""))];
+    let more = match internal {
+        true => vec![("sealed", format!("\"{bridge}\""))],
+        false => vec![("subnets", subnet.to_string()), ("homes", format!("{subnet} . \"{bridge}\""))],
+    };
+    own.iter()
+        .chain(&more)
+        .map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,5 +4,6 @@
 
 mod books;
 mod host;
+mod nets;
 mod traffic;
 mod world;

@@ -137,3 +137,149 @@ fn two_containers_share_one_network_and_end_together() {
         conn.ok(&format!("rm {name} force=yes"));
     }
 }
+
+#[test]
+fn networks_are_made_listed_and_removed() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let (mut conn, mut events) = (daemon.conn(), daemon.conn());
+    events.send("events type=network");
+    events.parsed();
+    let subnet = conn.ok("network create front").get("subnet");
+    conn.ok("network create vault internal=yes");
+    conn.ok("create busybox name=made network=front -- true");
+    conn.ok("run busybox name=web network=front alias=www stop-signal=KILL -- sleep 1000");
+    let listed = conn.ok("network ls");
+    assert_eq!(listed.column("name"), ["bridge", "front", "vault"]);
+    assert_eq!(listed.column("internal"), ["no", "no", "yes"]);
+    assert_eq!(listed.column("containers"), ["", "web:latest", ""]);
+    assert_eq!(listed.column("subnet")[1], subnet);
+    let bridge = daemon.place().bridge();
+    assert_eq!(listed.column("bridge"), [bridge.clone(), format!("{bridge}.n1"), format!("{bridge}.n2")]);
+    let inspected = conn.ok("network inspect front").json();
+    assert_eq!((&inspected["subnet"], &inspected["containers"][0]["aliases"][0]), (&subnet.into(), &"www".into()));
+    assert_eq!(inspected["containers"][0]["endpoint"]["ip"], conn.ok("inspect web").json()["network"]["ip"]);
+    for (line, code) in [
+        ("network rm front", "in-use"),
+        ("network rm bridge", "denied"),
+        ("network rm nowhere", "not-found"),
+        ("network inspect nowhere", "not-found"),
+        ("network create front", "exists"),
+        ("network create host", "bad-value"),
+        ("network create x subnet=10.0.0.0/31", "bad-value"),
+        ("network connect front web", "exists"),
+        ("network disconnect vault web", "not-found"),
+        ("run busybox name=x network=vault publish=80 -- true", "bad-option"),
+    ] {
+        assert_eq!(conn.refused(line), code, "{line}");
+    }
+    assert_eq!(conn.refused(&format!("network create x subnet={}", daemon.place().subnet())), "in-use");
+    conn.ok("rm web force=yes");
+    // One that was only made does not hold it.
+    conn.ok("network rm front");
+    assert_eq!(conn.refused("start made"), "not-found");
+    assert_eq!(conn.refused("network connect front made"), "exists");
+    conn.ok("network connect vault made");
+    conn.ok("network disconnect front made");
+    conn.ok("start made");
+    conn.ok("wait made");
+    let told = std::iter::repeat_with(|| events.parsed()).map(|event| {
+        let of = |key: &str| event.get(key).unwrap_or_default();
+        format!("{} {} {}", of("name"), of("action"), of("container"))
+    });
+    let expected = [
+        "front create ",
+        "vault create ",
+        "front connect web:latest",
+        "front disconnect web:latest",
+        "front remove ",
+        "vault connect made:latest",
+        "vault disconnect made:latest",
+    ];
+    assert_eq!(told.take(expected.len()).collect::<Vec<_>>(), expected);
+    conn.ok("rm made");
+}
+
+#[test]
+fn links_come_and_go_while_a_container_runs() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    conn.ok("network create front");
+    conn.ok("network create vault internal=yes");
+    let web = conn.ok(&format!("run busybox name=web network=vault network=front publish=80 stop-signal=KILL {HTTPD}"));
+    let ips: Vec<String> = web.get("ip").split(',').map(str::to_owned).collect();
+    assert_eq!(ips.len(), 2);
+    daemon.sh(&fetch(&ips[1])).succeeds();
+    let nc = |ip: &str| format!("nc -w 2 {ip} 80 </dev/null && echo got || echo lost");
+    assert_eq!(seen(&daemon, "network=vault", &nc(&ips[0])), "got\n");
+    assert_eq!(seen(&daemon, "network=front", &nc(&ips[1])), "got\n");
+    assert_eq!(seen(&daemon, "", &nc(&ips[1])), "lost\n");
+    let now = conn.ok("network connect bridge web").get("ip");
+    assert_eq!(conn.ok("ps name=web").column("ip"), [now.as_str()]);
+    let third = now.split(',').nth(2).expect("a third address").to_owned();
+    assert_eq!(seen(&daemon, "", &nc(&third)), "got\n");
+    assert_eq!(conn.ok("exec web -- ls /sys/class/net").written("stdout"), "eth0\neth1\neth2\nlo\n");
+    conn.ok("network disconnect front web");
+    assert_eq!(conn.ok("exec web -- ls /sys/class/net").written("stdout"), "eth0\neth2\nlo\n");
+    // The published port goes by the network that is left.
+    let port = super::engine::host_port(&web);
+    daemon.sh(&fetch(&format!("127.0.0.1:{port}"))).succeeds();
+    assert_eq!(conn.refused("network disconnect bridge web"), "in-use");
+    let stats = conn.ok("stats web").column("net-rx");
+    assert!(stats[0].parse::<u64>().unwrap() > 0, "{stats:?}");
+    // It is so at the next start.
+    conn.ok("restart web");
+    let again = conn.ok("ps name=web").column("ip");
+    assert_eq!(again[0].split(',').count(), 2);
+    conn.ok("network rm front");
+    conn.ok("rm web force=yes");
+    assert_eq!(conn.ok("network ls").column("name"), ["bridge", "vault"], "what is left goes with the daemon");
+}
+
+#[test]
+fn what_has_no_network_of_its_own_is_connected_to_none() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    conn.ok("run busybox name=web -- sleep 1000");
+    for mode in ["none", "host", "container:web"] {
+        conn.ok(&format!("run busybox name=job network={mode} stop-signal=KILL -- sleep 1000"));
+        assert_eq!(conn.refused("network connect bridge job"), "wrong-state", "{mode}");
+        assert_eq!(conn.refused("network disconnect bridge job"), "wrong-state", "{mode}");
+        conn.ok("rm job force=yes");
+    }
+    conn.ok("network disconnect bridge web");
+    assert_eq!(conn.ok("ps name=web").column("ip"), [""]);
+    assert_eq!(conn.ok("network connect bridge web").get("ip"), conn.ok("ps name=web").column("ip")[0]);
+    conn.ok("rm web force=yes");
+}
+
+#[test]
+fn a_killed_daemon_leaves_no_network() {
+    let mut daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("network create front");
+    daemon.ok("network create vault internal=yes");
+    daemon.ok("run busybox name=web network=front network=vault publish=80 -- sleep 1000");
+    daemon.kill();
+    daemon.restart();
+    assert_eq!(daemon.ok("network ls").column("name"), ["bridge"]);
+    daemon.ok("network create front");
+}
+
+#[test]
+fn the_client_has_verbs_for_networks() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.client(&["network", "create", "--internal", "vault"]).succeeds();
+    let listed = daemon.client(&["network", "ls"]).succeeds();
+    assert!(listed.contains("vault") && listed.contains("bridge"), "{listed}");
+    daemon.client(&["run", "-d", "--name", "web", "--network", "vault", "busybox", "sleep", "1000"]).succeeds();
+    daemon.client(&["network", "connect", "bridge", "web"]).succeeds();
+    let inspected = daemon.client(&["network", "inspect", "vault"]).succeeds();
+    assert!(inspected.contains("web:latest"), "{inspected}");
+    daemon.client(&["network", "disconnect", "vault", "web"]).succeeds();
+    daemon.client(&["network", "rm", "vault"]).succeeds();
+    daemon.client(&["rm", "-f", "web"]).succeeds();
+}

@@ -114,12 +114,11 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
     for line in [
         "exec web tty=yes -- true",
         "attach web",
-        "network ls",
         "commit web x",
         "cp web:/x /y",
         "run busybox restart=always",
         "run busybox tty=yes",
-        "create busybox network=none",
+        "create busybox userns=auto",
     ] {
         assert_eq!(conn.refused(line), "unsupported", "{line}");
     }
