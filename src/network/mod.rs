@@ -1,15 +1,19 @@
 //! The network room: bridges, the containers on them, and the ports that the host answers for in their place.
 //!
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
-//! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread. Pure: `pool`, `subnet`, `names`, `marker`, `rules`. Route netlink: `rtnl`,
-//! `bridge`, `netns`. nf_tables: `rules` (as text, once, by nft), `nfnl` and `elements` (raw, for each container).
+//! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
+//! `further` makes and removes networks, `live` links of containers that run. Pure: `pool`, `subnet`, `names`, `marker`,
+//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
+//! and `elements` (raw, for each container).
 //!
 //! What is where on the host, all derived from the name of the bridge:
-//! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`);
+//! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`), and a bridge
+//!   `BRIDGE.nN` for each further network;
 //! - the nft table `inet BRIDGE`, in which a published port is one element of a map;
-//! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace;
+//! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace, and `BRIDGE.vN` where it
+//!   is on a further network;
 //! - a listening socket for each published port, which reserves it;
-//! - `network.journal` in the run directory, which says how to undo the first two and the sysctls.
+//! - `network.journal` in the run directory, which says how to undo the bridges, the table and the sysctls.
 //!
 //! A container's namespace is a descriptor of this process. Dropping it (or dying) is the whole teardown: the kernel
 //! then takes the links away by itself, a moment later, and tells us; until then the address is not given again.
