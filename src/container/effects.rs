@@ -146,7 +146,8 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
 }
 
 async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
-    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish: plan.wishes.publish.clone() };
+    let (publish, dns) = (plan.wishes.publish.clone(), plan.wishes.dns.clone());
+    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish, dns };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 

@@ -1,6 +1,6 @@
 //! The books: how a container comes on the network and off it again, as the actor sees it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::netns;
 use super::ports::{self, Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::seats::Seat;
-use super::{Attach, Attachment, BRIDGE, Network, bridge};
+use super::{Attach, Attachment, BRIDGE, Network, bridge, dns};
 use crate::events::Kind;
 use crate::id::{ContainerId, HostPorts, Name, Proto, Publish};
 use crate::refusal::Refusal;
@@ -32,6 +32,7 @@ type Outcome = Result<(String, Seat, Result<Made, Failed>), Refusal>;
 pub struct Member {
     name: Name,
     publish: Vec<Publish>,
+    dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
     held: Option<Held>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
@@ -49,6 +50,17 @@ impl Member {
     /// Whether it is on the network, rather than on its way there or off.
     pub fn is_settled(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// What it is called on the network, where it has the address `ip`.
+    fn names(&self, ip: Ipv4Addr) -> dns::Entry {
+        dns::Entry {
+            name: self.name.name().to_owned(),
+            tag: self.name.tag().to_owned(),
+            aliases: Vec::new(),
+            addresses: vec![ip.into()],
+            servers: self.dns.clone(),
+        }
     }
 
     fn has(&self, ip: Ipv4Addr, port: u16, proto: Proto) -> bool {
@@ -82,8 +94,8 @@ impl Network {
         if had + ports::count(&attach.publish) > self.ports_max {
             return Err(Refusal::busy(format_args!("{had} ports are published, of {} at most", self.ports_max)));
         }
-        let (name, publish) = (attach.name.clone(), attach.publish.clone());
-        self.members.insert(attach.id.clone(), Member { name, publish, held: None, waiting: Vec::new() });
+        let Attach { id, name, publish, dns } = attach.clone();
+        self.members.insert(id, Member { name, publish, dns, held: None, waiting: Vec::new() });
         self.count();
         Ok(())
     }
@@ -145,6 +157,9 @@ impl Network {
         };
         let held = Held { attachment: attachment.clone(), namespace: made.namespace, reserved: made.reserved, seat };
         member.held = Some(held);
+        if let Some(resolver) = &self.resolver {
+            resolver.enter(member.names(attachment.ip));
+        }
         self.tell(id, "connect", attachment.ip);
         Ok(attachment)
     }
@@ -183,6 +198,9 @@ impl Network {
             return Box::pin(actix::fut::ready(()));
         };
         let (base, nfnl, ip) = (self.base.clone(), self.nfnl.clone(), attachment.ip);
+        if let Some(resolver) = &self.resolver {
+            resolver.remove(ip.into());
+        }
         let unpublished = self.job(move || attach::unpublish(&base, &nfnl, reserved, ip));
         Box::pin(unpublished.into_actor(self).map(move |_, network, ctx| {
             // In this order: the notice must find the link among those that leave.

@@ -2,13 +2,14 @@
 //!
 //! The actor [`Network`] keeps the books; what it does to the host is straight text in the files below, which block and
 //! therefore run beside the daemon's thread. Pure: `pool`, `subnet`, `names`, `marker`, `rules`. Route netlink: `rtnl`,
-//! `bridge`, `netns`. nf_tables: `rules` (as text, once, by nft), `nfnl` and `elements` (raw, for each container).
+//! `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, once, by nft), `nfnl` and `elements` (raw, for each container).
 //!
 //! What is where on the host, all derived from the name of the bridge:
 //! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`);
 //! - the nft table `inet BRIDGE`, in which a published port is one element of a map;
 //! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace;
 //! - a listening socket for each published port, which reserves it;
+//! - two sockets of the name server on the bridge (`dns`);
 //! - `network.journal` in the run directory, which says how to undo the first two and the sysctls.
 //!
 //! A container's namespace is a descriptor of this process. Dropping it (or dying) is the whole teardown: the kernel
@@ -17,6 +18,7 @@
 mod attach;
 mod bridge;
 mod check;
+pub mod dns;
 mod elements;
 mod forwarding;
 mod host;
@@ -37,8 +39,9 @@ mod subnet;
 mod sweep;
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,7 +60,7 @@ use crate::events::Bus;
 use crate::id::{ContainerId, Name, Publish, PublishedPort};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
-use crate::worker::beside;
+use crate::worker::{beside, look};
 use attach::Shared;
 use host::{Base, Host};
 use members::Member;
@@ -74,7 +77,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// Joins a container to the network and publishes its ports: all of it, or nothing. A port that is not free is refused
 /// before anything is made.
-#[derive(Message, Debug)]
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<Attachment, Refusal>")]
 pub struct Attach {
     /// Which container: one that is not attached.
@@ -83,6 +86,8 @@ pub struct Attach {
     pub name: Name,
     /// The ports to publish.
     pub publish: Vec<Publish>,
+    /// The name servers that it is to have in place of the host's.
+    pub dns: Vec<IpAddr>,
 }
 
 /// A container's place on the network.
@@ -155,6 +160,8 @@ pub struct Network {
     closing: bool,
     bus: Bus,
     monitor: actix_rt::task::JoinHandle<()>,
+    /// Where the containers on the bridge ask for names, until [`Close`].
+    resolver: Option<dns::Server>,
 }
 
 impl Network {
@@ -164,7 +171,16 @@ impl Network {
         let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
         let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
         let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
-        let host = host::raise(config, tools).await?;
+        let mut host = host::raise(config, tools).await?;
+        let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
+        let resolver = host.sockets.take().map(|sockets| dns::Server::start(sockets, host.base.subnet, forwarder));
+        let resolver = match resolver.transpose() {
+            Ok(resolver) => resolver,
+            Err(refusal) => {
+                look(move || host.take_down()).await?;
+                return Err(refusal);
+            }
+        };
         let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
@@ -183,6 +199,7 @@ impl Network {
             base,
             bus,
             monitor,
+            resolver,
         };
         network.spares.fill();
         Ok(Self::create(|ctx| {
@@ -250,6 +267,7 @@ impl Handler<Close> for Network {
         let mut open = self.open.subscribe();
         let quiet = async move { tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await.is_ok() };
         Box::pin(quiet.into_actor(self).then(|_, network, _| {
+            network.resolver = None;
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
             down.map(drop).into_actor(network)

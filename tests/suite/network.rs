@@ -4,5 +4,6 @@
 
 mod books;
 mod host;
+mod resolver;
 mod traffic;
-mod world;
+pub mod world;

@@ -99,6 +99,7 @@ impl World {
             run,
             bridge: bridge.to_owned(),
             subnet: None,
+            dns: Vec::new(),
             tools: None,
             stop_timeout: PATIENCE,
             check: false,
@@ -218,7 +219,7 @@ pub fn published(ports: &[&str]) -> Vec<Publish> {
 
 pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Attachment), Refusal> {
     let id = ContainerId::random().unwrap();
-    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports) };
+    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports), dns: Vec::new() };
     network.send(message).await.unwrap().map(|attachment| (id, attachment))
 }
 
