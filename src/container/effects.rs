@@ -151,6 +151,7 @@ async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
         name: plan.name.clone(),
         networking: plan.wishes.networking.clone(),
         publish: plan.wishes.publish.clone(),
+        dns: plan.wishes.dns.clone(),
         identity: Identity { hostname: plan.hostname.clone(), etc: plan.places.etc() },
     };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?

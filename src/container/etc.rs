@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::rootfs;
 use crate::id::NetworkMode;
 use crate::network::Attachment;
+use crate::network::dns::resolv;
 use crate::refusal::Refusal;
 
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
@@ -24,15 +25,22 @@ pub fn write(plan: &Plan, attachment: &Attachment) -> Result<(), Refusal> {
         true => with_wishes(plan, of_host("/etc/hosts"), Ipv4Addr::LOCALHOST),
         false => hosts(plan, attachment),
     };
-    let resolv = match (plan.wishes.dns.as_slice(), on_host) {
-        ([], true) => resolv,
-        ([], false) => without_loopback(&resolv),
-        (servers, _) => with_servers(&resolv, servers),
+    let resolv = match (plan.wishes.dns.as_slice(), name_server(attachment)) {
+        (servers, Some(ours)) => resolv::for_container(&resolv, ours, servers),
+        ([], None) if on_host => resolv,
+        ([], None) => without_loopback(&resolv),
+        (servers, None) => with_servers(&resolv, servers),
     };
     let etc = plan.places.etc();
     rootfs::write(&etc.join("hosts"), hosts.as_bytes())?;
     rootfs::write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
     rootfs::write(&etc.join("resolv.conf"), resolv.as_bytes())
+}
+
+/// Who answers its questions: the name server of the first of its networks that knows the outside.
+fn name_server(attachment: &Attachment) -> Option<Ipv4Addr> {
+    let outward = attachment.endpoints.iter().find(|endpoint| !endpoint.internal);
+    outward.or(attachment.first()).map(|endpoint| endpoint.gateway)
 }
 
 /// Its hostname stands for each of its addresses; for 127.0.0.1 where it has none.

@@ -10,7 +10,7 @@ use super::message::{Create, Row};
 use super::nets::Net;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
-use super::{Change, Network, bridge, forwarding, pool, rules, subnet, sweep, wrong};
+use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
 use crate::config::Subnet;
 use crate::events::Kind;
 use crate::id::NetworkName;
@@ -35,16 +35,20 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let Create { name, internal, .. } = create;
+        // Questions too are a way out.
+        let forwarder = (!internal).then(|| self.forwarder.clone());
         let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
         let made = async move {
             let base = beside(move || lay(&wish)).await?;
-            nft::load(&tools, rules::add(&table, &base, internal)).await?;
-            Ok(base)
+            let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
+            nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
+            let resolver = dns::Server::start(sockets, base.subnet, forwarder)?;
+            Ok((base, resolver))
         };
-        Box::pin(made.into_actor(self).then(move |made: Result<Base, Refusal>, network, _| match made {
-            Ok(base) => {
+        Box::pin(made.into_actor(self).then(move |made: Result<(Base, dns::Server), Refusal>, network, _| match made {
+            Ok((base, resolver)) => {
                 log::info!("the network {name} is up, {} on the bridge {}", base.subnet, base.bridge);
-                let net = Net::new(base, slot, internal);
+                let net = Net::new(base, slot, internal, resolver);
                 let row = network.row(&name, &net);
                 network.bus.publish(Kind::Network, name.as_str(), "create", Vec::new());
                 network.nets.insert(name, net);

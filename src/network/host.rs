@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{bridge, forwarding, marker, pool, rules, subnet, wrong};
+use super::{bridge, dns, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -33,6 +33,8 @@ pub struct Host {
     pub base: Base,
     /// What every bridge of ours has for its alias.
     pub alias: String,
+    /// Of the name server on the bridge: whoever starts it takes them.
+    pub sockets: Option<dns::Sockets>,
     journal: Journal,
     lock: Lock,
 }
@@ -42,9 +44,11 @@ pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let lock = Lock::on_bridge(&config.bridge)?;
     let config = config.clone();
     let (turn, (base, alias), journal) = beside(move || prepare(&config)).await?;
-    let ruleset = rules::table(&base.bridge, base.subnet);
-    let host = Host { base, alias, journal, lock };
-    let loaded = nft::load(tools, ruleset).await;
+    let mut host = Host { base, alias, sockets: None, journal, lock };
+    let loaded = match host.listen() {
+        Ok(ruleset) => nft::load(tools, ruleset).await,
+        Err(refusal) => Err(refusal),
+    };
     match loaded {
         Ok(()) => Ok(host),
         Err(refusal) => {
@@ -76,6 +80,15 @@ impl Host {
     /// Strikes what was taken away again.
     pub fn forget(&mut self, step: &Step) {
         self.journal.forget(step);
+    }
+
+    /// Binds the name server's sockets, and gives the ruleset that leads to them.
+    fn listen(&mut self) -> Result<String, Refusal> {
+        let Base { bridge, subnet, gateway, .. } = &self.base;
+        let sockets = dns::Sockets::bind(bridge, *gateway)?;
+        let ruleset = rules::table(bridge, *subnet, *gateway, sockets.ports()?);
+        self.sockets = Some(sockets);
+        Ok(ruleset)
     }
 
     fn undo(mut self) {

@@ -127,6 +127,7 @@ impl Network {
             if let Some(member) = network.members.get(&id) {
                 network.tell(member, "disconnect", &gone);
             }
+            network.introduce(&held.attachment);
             let left = held.attachment.endpoints.clone();
             network.restore(id, held).map(move |restored, _, _| restored.map(|()| left))
         }))
@@ -150,6 +151,7 @@ impl Network {
             }
         };
         let (gone, seat) = (held.attachment.endpoints.remove(nth), held.seats.remove(nth));
+        self.withdraw(&gone);
         // Before it is deleted: the notice must find it among those that leave.
         self.leave(gone.clone(), seat, ctx);
         Ok((held, unplug, gone))
@@ -158,11 +160,12 @@ impl Network {
     /// Enters what came of a connection.
     fn put_back(&mut self, id: ContainerId, held: Held, done: Result<Endpoint, Refusal>) -> Change<Answer> {
         let endpoints = held.attachment.endpoints.clone();
+        self.introduce(&held.attachment);
         if let Some(member) = self.members.get_mut(&id) {
             member.networks = endpoints.iter().map(|endpoint| endpoint.network.clone()).collect();
         }
         if let (Ok(endpoint), Some(member)) = (&done, self.members.get(&id)) {
-            self.tell(member, "connect", endpoint);
+            self.announce(member, endpoint);
         }
         Box::pin(self.restore(id, held).map(move |restored, _, _| {
             restored?;

@@ -1,6 +1,6 @@
 //! The books of containers: how one comes on its networks and off them again, as the actor sees it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 
 use actix::prelude::*;
@@ -12,7 +12,7 @@ use super::message::{Attach, Attachment, Endpoint, Identity, Resident, Shared};
 use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
 use super::seats::{Refused, Seat};
-use super::{Change, Network};
+use super::{Change, Network, dns};
 use crate::events::Kind;
 use crate::id::{ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish};
 use crate::refusal::Refusal;
@@ -28,6 +28,7 @@ pub struct Member {
     pub networks: Vec<NetworkName>,
     identity: Identity,
     publish: Vec<Publish>,
+    dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
     pub held: Option<Held>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
@@ -70,6 +71,17 @@ impl Member {
         self.held.as_ref()?.own().iter().find(|endpoint| endpoint.network == *network)
     }
 
+    /// What it is called on the network of `endpoint`.
+    pub fn names(&self, endpoint: &Endpoint) -> dns::Entry {
+        dns::Entry {
+            name: self.name.name().to_owned(),
+            tag: self.name.tag().to_owned(),
+            aliases: self.networking.alias.iter().cloned().collect(),
+            addresses: vec![endpoint.ip.into()],
+            servers: self.dns.clone(),
+        }
+    }
+
     fn has(&self, ip: Ipv4Addr, port: u16, proto: Proto) -> bool {
         let meets = |other: Ipv4Addr| other == ip || other.is_unspecified() || ip.is_unspecified();
         if let Some(held) = &self.held {
@@ -109,7 +121,8 @@ impl Network {
         };
         let (name, networking, publish) = (attach.name.clone(), attach.networking.clone(), attach.publish.clone());
         let (identity, waiting) = (attach.identity.clone(), Vec::new());
-        let member = Member { name, networking, networks, identity, publish, held: None, waiting };
+        let dns = attach.dns.clone();
+        let member = Member { name, networking, networks, identity, publish, dns, held: None, waiting };
         self.members.insert(attach.id.clone(), member);
         self.count();
         Ok(())
@@ -263,8 +276,9 @@ impl Network {
         let held = Held { attachment: attachment.clone(), namespace, reserved, seats, lasts: watch::Sender::new(()) };
         member.held = Some(held);
         if let Some(member) = self.members.get(id) {
-            member.held.iter().flat_map(Held::own).for_each(|endpoint| self.tell(member, "connect", endpoint));
+            member.held.iter().flat_map(Held::own).for_each(|endpoint| self.announce(member, endpoint));
         }
+        self.introduce(&attachment);
         Ok(attachment)
     }
 
@@ -307,6 +321,7 @@ impl Network {
             return Box::pin(actix::fut::ready(()));
         };
         let (rules, answers_at, own) = (self.rules.clone(), held.answers_at(), held.own().to_vec());
+        own.iter().for_each(|endpoint| self.withdraw(endpoint));
         let Held { attachment, namespace, reserved, seats, lasts } = held;
         // In this order: a process that gets a port must get its traffic too.
         let unpublished = self.job(move || {

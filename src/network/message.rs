@@ -1,6 +1,6 @@
 //! What the network can be asked, and what it answers.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use actix::prelude::*;
@@ -23,6 +23,8 @@ pub struct Attach {
     pub networking: Networking,
     /// The ports to publish.
     pub publish: Vec<Publish>,
+    /// The name servers that it is to have in place of the host's.
+    pub dns: Vec<IpAddr>,
     /// What those see of it that share its namespace.
     pub identity: Identity,
 }

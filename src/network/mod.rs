@@ -3,7 +3,7 @@
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
 //! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
 //! `further` makes and removes networks, `live` links of containers that run. Pure: `pool`, `subnet`, `names`, `marker`,
-//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
+//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
 //! and `elements` (raw, for each container).
 //!
 //! What is where on the host, all derived from the name of the bridge:
@@ -13,6 +13,7 @@
 //! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace, and `BRIDGE.vN` where it
 //!   is on a further network;
 //! - a listening socket for each published port, which reserves it;
+//! - two sockets of a name server on each bridge (`dns`);
 //! - `network.journal` in the run directory, which says how to undo the bridges, the table and the sysctls.
 //!
 //! A container's namespace is a descriptor of this process. Dropping it (or dying) is the whole teardown: the kernel
@@ -21,6 +22,7 @@
 mod attach;
 mod bridge;
 mod check;
+pub mod dns;
 mod elements;
 mod forwarding;
 mod further;
@@ -32,6 +34,7 @@ mod marker;
 mod members;
 mod message;
 mod names;
+mod naming;
 mod netns;
 mod nets;
 mod nfnl;
@@ -46,6 +49,7 @@ mod subnet;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +72,7 @@ use crate::events::Bus;
 use crate::id::{ContainerId, NetworkMode, NetworkName};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
-use crate::worker::beside;
+use crate::worker::{beside, look};
 use attach::Rules;
 use host::Host;
 use leaving::Leaving;
@@ -108,6 +112,8 @@ pub struct Network {
     closing: bool,
     bus: Bus,
     monitor: actix_rt::task::JoinHandle<()>,
+    /// Who asks elsewhere for the name servers of all networks.
+    forwarder: Rc<dns::Forwarder>,
 }
 
 impl Network {
@@ -117,7 +123,18 @@ impl Network {
         let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
         let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
         let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
-        let host = host::raise(config, tools).await?;
+        let mut host = host::raise(config, tools).await?;
+        let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
+        let sockets = host.sockets.take().ok_or_else(|| Refusal::internal("the name server has no sockets"));
+        let started =
+            sockets.and_then(|sockets| dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone())));
+        let resolver = match started {
+            Ok(resolver) => resolver,
+            Err(refusal) => {
+                look(move || host.take_down()).await?;
+                return Err(refusal);
+            }
+        };
         let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
@@ -134,9 +151,10 @@ impl Network {
             host: Some(host),
             turn: Arc::default(),
             tools: tools.clone(),
-            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false))]),
+            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false, resolver))]),
             bus,
             monitor,
+            forwarder,
         };
         network.spares.fill();
         Ok(Self::create(|ctx| {
@@ -254,6 +272,7 @@ impl Handler<Close> for Network {
             turn.await
         };
         Box::pin(quiet.into_actor(self).then(|turn, network, _| {
+            network.nets.values_mut().for_each(|net| net.resolver = None);
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
             down.map(move |_| drop(turn)).into_actor(network)

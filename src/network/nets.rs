@@ -1,10 +1,10 @@
 //! The books of networks: which there are, and who may be connected to them how.
 
-use super::Network;
 use super::host::Base;
 use super::message::{Endpoint, Row};
 use super::names::LinkNames;
 use super::seats::{self, Seat, Seats};
+use super::{Network, dns};
 use crate::id::{NetworkMode, NetworkName, Networking};
 use crate::refusal::Refusal;
 
@@ -18,12 +18,14 @@ pub struct Net {
     pub slot: u8,
     /// Its seats.
     pub seats: Seats,
+    /// Where the containers on it ask for names, until it is taken down.
+    pub resolver: Option<dns::Server>,
 }
 
 impl Net {
     /// The network on the bridge of `base`.
-    pub fn new(base: Base, slot: u8, internal: bool) -> Self {
-        Self { seats: Seats::new(base.subnet), base, internal, slot }
+    pub fn new(base: Base, slot: u8, internal: bool, resolver: dns::Server) -> Self {
+        Self { seats: Seats::new(base.subnet), base, internal, slot, resolver: Some(resolver) }
     }
 
     /// The link of whoever has `seat`.

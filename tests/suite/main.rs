@@ -5,6 +5,7 @@
 
 // What tests are made of.
 mod conn; // a client's connection, and replies as it reads them
+mod dns; // questions of the DNS, and a server that answers them
 mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
 mod peer; // another host: a network namespace beside this one
@@ -30,6 +31,7 @@ mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
 mod image_verbs; // images looked after, disk and metrics measured
 mod limits; // limits changed while it runs, and what runs
+mod names; // containers found by their names
 mod networks; // how containers are connected
 mod options; // what a container is given by options
 mod pausing; // containers that are paused

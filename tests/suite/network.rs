@@ -5,5 +5,6 @@
 mod books;
 mod host;
 mod nets;
+mod resolver;
 mod traffic;
-mod world;
+pub mod world;

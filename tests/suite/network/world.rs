@@ -99,6 +99,7 @@ impl World {
             run,
             bridge: bridge.to_owned(),
             subnet: None,
+            dns: Vec::new(),
             tools: None,
             stop_timeout: PATIENCE,
             check: false,
@@ -234,6 +235,7 @@ pub fn request(id: &ContainerId, name: &str, ports: &[&str]) -> Attach {
         name: name.parse().unwrap(),
         networking: Networking::default(),
         publish: published(ports),
+        dns: Vec::new(),
         identity: Identity::default(),
     }
 }
