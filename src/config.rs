@@ -1,6 +1,6 @@
 //! The daemon's configuration: the one reader of flags, environment and file, in that order of falling weight.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Config {
     pub bridge: String,
     /// The bridge's network; without one, the first free of a list is taken.
     pub subnet: Option<Subnet>,
+    /// The name servers that containers' questions go to; without one, those of the host's `/etc/resolv.conf`.
+    pub dns: Vec<SocketAddr>,
     /// Where skopeo, umoci, crun and conmon are taken from, in place of `PATH`.
     pub tools: Option<PathBuf>,
     /// How long a stop waits before it kills, where nothing else is said.
@@ -88,6 +90,13 @@ pub struct Subnet {
     pub prefix: u8,
 }
 
+impl Subnet {
+    /// Whether `ip` is one of its addresses.
+    pub fn contains(self, ip: Ipv4Addr) -> bool {
+        (ip.to_bits() ^ self.network.to_bits()).leading_zeros() >= u32::from(self.prefix)
+    }
+}
+
 impl std::str::FromStr for Subnet {
     type Err = String;
 
@@ -119,6 +128,7 @@ struct File {
     run: Option<PathBuf>,
     bridge: Option<String>,
     subnet: Option<String>,
+    dns: Option<Vec<String>>,
     tools: Option<PathBuf>,
     stop_timeout: Option<u64>,
     log_max_size: Option<String>,
@@ -155,6 +165,15 @@ pub fn command() -> Command {
                 .value_name("CIDR")
                 .help("The bridge's network [10.67.0.0/16, or another that is free]"),
         )
+        .arg(
+            Arg::new("dns")
+                .long("dns")
+                .env("GANTRY_DNS")
+                .value_name("ADDRESS")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .help("Name servers for containers' questions, IP or IP:PORT [those of /etc/resolv.conf]"),
+        )
         .arg(path("tools", "GANTRY_TOOLS", "Where skopeo, umoci, crun and conmon are taken from [PATH]"))
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Tell whether this host is fit, and exit"))
 }
@@ -164,6 +183,7 @@ impl Config {
     pub fn from_matches(matches: &ArgMatches) -> Result<Self, String> {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let text = |name: &str| matches.get_one::<String>(name).cloned();
+        let texts = |name: &str| matches.get_many::<String>(name).map(|texts| texts.cloned().collect::<Vec<_>>());
         let file = File::read(path("config").as_deref())?;
         let log_bounds = file.log_bounds()?;
         let run = path("run").or(file.run).unwrap_or_else(|| "/run/gantry".into());
@@ -174,6 +194,12 @@ impl Config {
             run,
             bridge: text("bridge").or(file.bridge).unwrap_or_else(|| "gantry0".to_owned()),
             subnet: text("subnet").or(file.subnet).map(|subnet| subnet.parse()).transpose()?,
+            dns: texts("dns")
+                .or(file.dns)
+                .unwrap_or_default()
+                .iter()
+                .map(|text| server(text))
+                .collect::<Result<_, _>>()?,
             tools: path("tools").or(file.tools),
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
             log_bounds,
@@ -207,6 +233,12 @@ impl Config {
     pub fn cgroup_parent(&self) -> String {
         format!("/gantry-{}", self.bridge)
     }
+}
+
+/// `IP` or `IP:PORT`; of IPv6, the IP with a port in brackets.
+fn server(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    with_port.map_err(|_| format!("{text:?} is not a name server like 192.0.2.53 or 192.0.2.53:5353"))
 }
 
 impl File {
@@ -270,14 +302,24 @@ mod tests {
             ["--bridge", "sixteen-letters0"],
             ["--subnet", "10.0.0.0/30"],
             ["--run", "/a:b"],
+            ["--dns", "192.0.2.1,one"],
         ] {
             assert!(read(&args).is_err(), "{args:?}");
         }
     }
 
     #[test]
+    fn name_servers_have_a_port_or_53() {
+        let config = read(&["--dns", "192.0.2.1,[2001:db8::1]:5353", "--dns", "2001:db8::2"]).unwrap();
+        let read: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
+        assert_eq!(read, ["192.0.2.1:53", "[2001:db8::1]:5353", "[2001:db8::2]:53"]);
+    }
+
+    #[test]
     fn a_subnet_has_no_host_bits() {
         let subnet: Subnet = "10.67.3.9/16".parse().unwrap();
         assert_eq!(subnet.to_string(), "10.67.0.0/16");
+        let within = |ip: &str| subnet.contains(ip.parse().unwrap());
+        assert!(within("10.67.0.0") && within("10.67.255.255") && !within("10.68.0.0") && !within("11.67.0.1"));
     }
 }

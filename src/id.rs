@@ -3,6 +3,7 @@
 mod container;
 mod exec;
 mod image;
+mod network;
 mod publish;
 mod signal;
 mod volume;
@@ -10,6 +11,7 @@ mod volume;
 pub use container::{ContainerId, Name};
 pub use exec::ExecId;
 pub use image::ImageRef;
+pub use network::{BRIDGE, NetworkMode, NetworkName, Networking};
 pub use publish::{HostPorts, Proto, Publish, PublishedPort};
 pub use signal::Signal;
 pub use volume::VolumeName;

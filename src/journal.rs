@@ -178,11 +178,41 @@ impl Journal {
         }
     }
 
+    /// Strikes one step that was undone by itself, not in its turn. The file is replaced whole; where it cannot be, it keeps
+    /// a step whose undoing finds nothing to do.
+    pub fn forget(&mut self, step: &Step) {
+        let Some(at) = self.steps.iter().position(|(_, known)| known == step) else { return };
+        let steps = self.steps.iter().enumerate().filter(|(nth, _)| *nth != at).map(|(_, (_, step))| step.clone());
+        let steps: Vec<Step> = steps.collect();
+        if let Err(refusal) = self.replace(steps) {
+            log::warn!("{refusal}");
+        }
+    }
+
+    fn replace(&mut self, steps: Vec<Step>) -> Result<(), Refusal> {
+        let mut new = Self::create(&self.successor())?;
+        for step in steps {
+            new.record(step)?;
+        }
+        std::fs::rename(&new.path, &self.path).map_err(|e| Refusal::io(self.path.display(), &e))?;
+        *self = Self { path: std::mem::take(&mut self.path), ..new };
+        Ok(())
+    }
+
+    /// Where the file that replaces it is written.
+    fn successor(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".new");
+        name.into()
+    }
+
     /// Removes the journal: nothing is left to undo.
     pub fn remove(&self) {
         if let Err(e) = std::fs::remove_file(&self.path) {
             log::warn!("{}: {e}", self.path.display());
         }
+        // A run that was killed just then may have left one.
+        let _ = std::fs::remove_file(self.successor());
     }
 }
 
@@ -207,6 +237,12 @@ mod tests {
         assert_eq!(Journal::read(&path).unwrap().len(), 3);
         journal.settle(vec![steps[1].clone()]);
         assert_eq!(Journal::read(&path).unwrap(), steps[..2], "what could not be undone stays on record");
+        journal.record(steps[2].clone()).unwrap();
+        journal.forget(&steps[1]);
+        journal.forget(&steps[1]);
+        journal.record(steps[1].clone()).unwrap();
+        let now = [steps[0].clone(), steps[2].clone(), steps[1].clone()];
+        assert_eq!(Journal::read(&path).unwrap(), now, "one is struck, and it goes on behind the rest");
         std::fs::write(&path, b"tree /x\ntree /y/z").unwrap();
         assert_eq!(Journal::read(&path).unwrap(), [Step::Tree { path: "/x".into() }]);
         journal.remove();

@@ -25,7 +25,7 @@
 //! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
 //! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
 //! | [`volumes`] | named volumes, and who uses which |
-//! | [`network`] | the `Network` actor: bridge, namespaces, addresses, published ports |
+//! | [`network`] | the `Network` actor: networks, namespaces, addresses, published ports; names, by a DNS server on each bridge |
 //! | [`tools`] | the one place that starts processes: skopeo, umoci, crun, conmon, nft |
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed

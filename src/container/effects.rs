@@ -16,7 +16,7 @@ use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
-use crate::network::{Attach, Attachment, Before};
+use crate::network::{Attach, Attachment, Before, Identity};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
@@ -152,8 +152,8 @@ async fn furnish(plan: &Arc<Plan>, before: Option<Before>, ground: &Ground) -> R
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
-    let config = spec::make(plan, &attachment.netns, compiled.as_deref())?;
-    write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
+    let config = spec::make(plan, &attachment, compiled.as_deref())?;
+    write_bundle(plan.clone(), attachment.clone(), &config).await?;
     Ok(attachment)
 }
 
@@ -169,8 +169,15 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
 }
 
 async fn attach(plan: &Plan, before: Option<Before>, ground: &Ground) -> Result<Attachment, Refusal> {
-    let (id, name, publish) = (plan.id.clone(), plan.name.clone(), plan.wishes.publish.clone());
-    let message = Attach { id, name, publish, before };
+    let message = Attach {
+        id: plan.id.clone(),
+        name: plan.name.clone(),
+        networking: plan.wishes.networking.clone(),
+        publish: plan.wishes.publish.clone(),
+        dns: plan.wishes.dns.clone(),
+        identity: Identity { hostname: plan.hostname.clone(), etc: plan.places.etc() },
+        before,
+    };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 
@@ -180,7 +187,7 @@ async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
 
 async fn write_bundle(
     plan: Arc<Plan>,
-    (ip, gateway): (std::net::Ipv4Addr, std::net::Ipv4Addr),
+    attachment: Attachment,
     config: &oci_spec::runtime::Spec,
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
@@ -191,7 +198,7 @@ async fn write_bundle(
         if let Some(raw) = &plan.raw {
             raw.write(&plan)?;
         }
-        etc::write_all(&plan, ip, gateway)?;
+        etc::write(&plan, &attachment)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await

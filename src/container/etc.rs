@@ -1,10 +1,14 @@
-//! The files of `/etc` that are made for a container: `hosts`, `hostname`, `resolv.conf`.
+//! The files of `/etc` that are made for a container: `hosts`, `hostname`, `resolv.conf`. It blocks, and is run off the
+//! daemon's thread.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::plan::Plan;
-use super::rootfs::write;
+use super::rootfs;
+use crate::id::NetworkMode;
+use crate::network::Attachment;
+use crate::network::dns::resolv;
 use crate::refusal::Refusal;
 
 /// Names by which containers of docker and of podman know their host.
@@ -12,34 +16,65 @@ const HOST: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 /// What every host has, as docker has it.
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-/// The resolver's configuration.
-const RESOLVER: &str = "/etc/resolv.conf";
-/// The same as systemd-resolved has it from the network, where the usual one names its stub alone (systemd-resolved(8)).
+/// The resolver's configuration as systemd-resolved has it from the network, where the usual one names its stub alone
+/// (systemd-resolved(8)).
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 /// Where that stub listens.
 const STUB: [&str; 2] = ["127.0.0.53", "127.0.0.54"];
 
-/// Writes them, for the address that it has and that of its gateway. Not for the daemon's thread.
-pub fn write_all(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), Refusal> {
-    let etc = plan.places.data.join("etc");
-    let resolver = resolver(|path| fs::read_to_string(path).unwrap_or_default(), &plan.wishes.dns);
-    write(&etc.join("hosts"), hosts(plan, ip, gateway).as_bytes())?;
-    write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
-    write(&etc.join("resolv.conf"), resolver.as_bytes())
+/// Writes the files that are bound over the image's. One that shares another's network sees that one's files.
+pub fn write(plan: &Plan, attachment: &Attachment) -> Result<(), Refusal> {
+    if attachment.shared.is_some() {
+        return Ok(());
+    }
+    let on_host = plan.wishes.networking.mode == NetworkMode::Host;
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let hosts = match on_host {
+        true => with_wishes(plan, read("/etc/hosts"), Ipv4Addr::LOCALHOST),
+        false => hosts(plan, attachment),
+    };
+    let servers = &plan.wishes.dns;
+    let resolver = match host(attachment) {
+        Some(ours) => resolv::for_container(&read(resolv::PATH), ours, servers),
+        None if on_host => with_servers(&read(resolv::PATH), servers, |_| true),
+        // It may be connected while it runs: its servers are then those that it reaches.
+        None => with_servers(&behind_the_stub(read), servers, is_reached),
+    };
+    let etc = plan.places.etc();
+    rootfs::write(&etc.join("hosts"), hosts.as_bytes())?;
+    rootfs::write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
+    rootfs::write(&etc.join("resolv.conf"), resolver.as_bytes())
 }
 
-fn hosts(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> String {
-    let wished = &plan.wishes.hosts;
-    let mut hosts = format!("{LOCAL}{ip}\t{}\n", own_names(&plan.hostname, plan.name.name()).join(" "));
-    let is_wished = |name: &&str| wished.iter().any(|(wish, _)| wish == name);
+/// The host as it knows it, which also answers its questions: on the first of its networks that knows the outside.
+fn host(attachment: &Attachment) -> Option<Ipv4Addr> {
+    let outward = attachment.endpoints.iter().find(|endpoint| !endpoint.internal);
+    outward.or(attachment.first()).map(|endpoint| endpoint.gateway)
+}
+
+/// Its names stand for each of its addresses; for 127.0.0.1 where it has none, and then nothing stands for the host.
+fn hosts(plan: &Plan, attachment: &Attachment) -> String {
+    let names = own_names(&plan.hostname, plan.name.name()).join(" ");
+    let mut hosts = LOCAL.to_owned();
+    let mut own: Vec<Ipv4Addr> = attachment.endpoints.iter().map(|endpoint| endpoint.ip).collect();
+    if own.is_empty() {
+        own.push(Ipv4Addr::LOCALHOST);
+    }
+    for ip in own {
+        hosts += &format!("{ip}\t{names}\n");
+    }
+    let Some(gateway) = host(attachment) else { return with_wishes(plan, hosts, Ipv4Addr::LOCALHOST) };
+    let is_wished = |name: &&str| plan.wishes.hosts.iter().any(|(wish, _)| wish == name);
     let host: Vec<&str> = HOST.into_iter().filter(|name| !is_wished(name)).collect();
     if !host.is_empty() {
         hosts += &format!("{gateway}\t{}\n", host.join(" "));
     }
-    for (name, address) in wished {
-        hosts += &format!("{}\t{name}\n", address.unwrap_or(gateway.into()));
-    }
-    hosts
+    with_wishes(plan, hosts, gateway)
+}
+
+fn with_wishes(plan: &Plan, hosts: String, host: Ipv4Addr) -> String {
+    let line = |(name, address): &(String, Option<IpAddr>)| format!("{}\t{name}\n", address.unwrap_or(host.into()));
+    plan.wishes.hosts.iter().map(line).fold(hosts, |hosts, line| hosts + &line)
 }
 
 /// What a container calls itself: its host name, that without its domain, and its name.
@@ -54,11 +89,15 @@ fn own_names<'a>(hostname: &'a str, name: &'a str) -> Vec<&'a str> {
     names
 }
 
-/// The host's configuration with `servers`, or else with those of its own that a container reaches.
-fn resolver(read: impl Fn(&str) -> String, servers: &[IpAddr]) -> String {
-    let usual = read(RESOLVER);
-    let stub = usual.lines().filter_map(server).all(|server| STUB.contains(&server));
-    let host = if stub { Some(read(RESOLVED)).filter(|text| !text.is_empty()).unwrap_or(usual) } else { usual };
+/// The host's resolver configuration, or the one that its stub was made from.
+fn behind_the_stub(read: impl Fn(&str) -> String) -> String {
+    let usual = read(resolv::PATH);
+    let is_stub = usual.lines().filter_map(server).all(|server| STUB.contains(&server));
+    if is_stub { Some(read(RESOLVED)).filter(|text| !text.is_empty()).unwrap_or(usual) } else { usual }
+}
+
+/// The configuration `host` with `servers`, or else with those of its own that are reached.
+fn with_servers(host: &str, servers: &[IpAddr], is_reached: impl Fn(&str) -> bool) -> String {
     let kept = |line: &&str| server(line).is_none_or(|server| servers.is_empty() && is_reached(server));
     let given = servers.iter().map(|server| format!("nameserver {server}\n"));
     given.chain(host.lines().filter(kept).map(|line| format!("{line}\n"))).collect()
@@ -70,7 +109,7 @@ fn server(line: &str) -> Option<&str> {
     words.next().filter(|word| *word == "nameserver").map(|_| words.next().unwrap_or_default())
 }
 
-/// A container has an address of IPv4 alone, and a loopback of its own.
+/// A container has addresses of IPv4 alone, and a loopback of its own.
 fn is_reached(server: &str) -> bool {
     server.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_loopback() && !address.is_unspecified())
 }
@@ -81,7 +120,8 @@ mod tests {
 
     fn shown(usual: &str, resolved: &str, servers: &[&str]) -> String {
         let servers: Vec<IpAddr> = servers.iter().map(|server| server.parse().unwrap()).collect();
-        resolver(|path| if path == RESOLVER { usual.into() } else { resolved.into() }, &servers)
+        let host = behind_the_stub(|path| if path == resolv::PATH { usual.into() } else { resolved.into() });
+        with_servers(&host, &servers, is_reached)
     }
 
     #[test]
@@ -106,6 +146,12 @@ mod tests {
             shown("search x\nnameserver 9.9.9.9\n", "", &["::2", "1.2.3.4"]),
             "nameserver ::2\nnameserver 1.2.3.4\nsearch x\n"
         );
+    }
+
+    #[test]
+    fn on_the_hosts_network_its_own_servers_are_reached() {
+        let stub = "nameserver 127.0.0.53\noptions edns0 trust-ad\n";
+        assert_eq!(with_servers(stub, &[], |_| true), stub);
     }
 
     #[test]

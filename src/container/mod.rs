@@ -16,6 +16,7 @@ pub mod health;
 pub mod limits;
 pub mod log;
 pub mod log_files;
+mod networks;
 mod phase;
 pub mod plan;
 pub mod processes;
@@ -48,6 +49,7 @@ use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
 use self::log_files::LogFiles;
+pub use self::networks::{Connect, Disconnect};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
@@ -283,6 +285,7 @@ impl Container {
         let answer = match result {
             Ok(run) => {
                 self.show_run(&run);
+                self.watch_over(&run, ctx);
                 self.init = Some(run.init.clone());
                 let (plan, ground, logs) = (self.plan.clone(), self.ground.clone(), self.logs.clone());
                 self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground, logs).await) });
@@ -310,12 +313,10 @@ impl Container {
     fn show_run(&mut self, run: &Run) {
         let (attachment, pid) = (&run.attachment, run.init.pid);
         self.began = Instant::now();
-        self.before = Some(Before { ip: attachment.ip, ports: attachment.ports.clone() });
+        self.before = Some(Before::of(attachment));
         self.change_view(|view| {
             view.pid = Some(pid);
-            view.ip = Some(attachment.ip);
-            view.link = Some(attachment.link.clone());
-            view.ports.clone_from(&attachment.ports);
+            view.join(attachment);
             view.started = Some(SystemTime::now());
             (view.exit, view.oom, view.finished) = (None, false, None);
         });
@@ -334,10 +335,7 @@ impl Container {
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
         self.unreaped = rest;
         self.console.hang_up();
-        self.change_view(|view| {
-            (view.ip, view.link) = (None, None);
-            view.ports.clear();
-        });
+        self.change_view(View::leave);
         let view = self.view.borrow().clone();
         let exit = view.exit.map_or_else(String::new, |code| code.to_string());
         let oom = if view.oom { "yes" } else { "no" };

@@ -19,7 +19,7 @@ use super::user::{self, User};
 use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
 use crate::config::LogBounds;
-use crate::id::{ContainerId, Name, Publish, Signal};
+use crate::id::{ContainerId, Name, NetworkMode, Networking, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
 use crate::tools::init;
@@ -89,6 +89,8 @@ pub struct Wishes {
     pub labels: BTreeMap<String, String>,
     /// Ports to publish.
     pub publish: Vec<Publish>,
+    /// How it is connected.
+    pub networking: Networking,
     /// Name servers, in place of the host's.
     pub dns: Vec<IpAddr>,
     /// Lines of `/etc/hosts`; without an address, the host's own on the network.
@@ -183,6 +185,11 @@ impl Places {
         self.data.join("rootfs")
     }
 
+    /// The files that are made for its `/etc`.
+    pub fn etc(&self) -> PathBuf {
+        self.data.join("etc")
+    }
+
     /// What the container wrote to its standard output and error, as conmon keeps it.
     pub fn log(&self) -> PathBuf {
         self.data.join("log")
@@ -255,7 +262,7 @@ impl Plan {
             Source::Directory(_) => &none,
         };
         let user = user::resolve(wishes.user.as_deref().unwrap_or(&image.user), source.lower_dir())?;
-        let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
+        let hostname = wishes.hostname.clone().unwrap_or_else(|| hostname(&wishes.networking.mode, &id));
         let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
         let mut env = environment(&terminal(&wishes, &image.env), &wishes.env, &hostname, user.home.as_deref());
         let raw = Raw::take(&mut argv, &mut env).map(Arc::new);
@@ -336,6 +343,12 @@ fn log_bounds(wishes: &Wishes, default: LogBounds) -> Result<LogBounds, Refusal>
 fn terminal(wishes: &Wishes, image: &[String]) -> Vec<String> {
     let own = wishes.tty.then(|| TERM.to_owned());
     own.into_iter().chain(image.iter().cloned()).collect()
+}
+
+/// A container on the host's own network goes by the host's name.
+fn hostname(mode: &NetworkMode, id: &ContainerId) -> String {
+    let host = matches!(mode, NetworkMode::Host).then(|| nix::unistd::gethostname().ok()).flatten();
+    host.and_then(|name| name.into_string().ok()).unwrap_or_else(|| id.short().to_owned())
 }
 
 fn workdir(wishes: &Wishes, image: &str) -> String {

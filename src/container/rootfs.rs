@@ -19,7 +19,7 @@ pub fn prepare(lower: &Path, places: &Places) -> Result<(), Refusal> {
     // The container sees the upper directory's own mode as that of its root.
     make_dir(&places.upper(), 0o755)?;
     copy_root_mode(lower, &places.upper())?;
-    for dir in [places.work(), places.rootfs(), places.data.join("etc"), places.bundle.join("exit")] {
+    for dir in [places.work(), places.rootfs(), places.etc(), places.bundle.join("exit")] {
         make_dir(&dir, 0o700)?;
     }
     write(&places.log(), b"")

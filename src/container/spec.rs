@@ -1,7 +1,6 @@
 //! The runtime spec: a plan and the network it got, as the `config.json` that crun reads (OCI runtime-spec 1.0.2). Pure.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -16,6 +15,7 @@ use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
 use super::raw;
+use crate::network::Attachment;
 use crate::refusal::Refusal;
 use crate::tools::filters::ANNOTATION;
 
@@ -31,16 +31,16 @@ const INIT: &str = "/dev/init";
 /// Bytes of `/dev/shm` where nothing is said; Docker's.
 const SHM_SIZE: u64 = 64 << 20;
 
-/// The spec of `plan`, on the network of `netns` (a path that opens it), with its seccomp filter as crun has `compiled` it
-/// where that is known.
-pub fn make(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, Refusal> {
-    build(plan, netns, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
+/// The spec of `plan`, in the network of `attachment`, with its seccomp filter as crun has `compiled` it where that is
+/// known.
+pub fn make(plan: &Plan, attachment: &Attachment, compiled: Option<&str>) -> Result<Spec, Refusal> {
+    build(plan, attachment, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
 }
 
-fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
+fn build(plan: &Plan, attachment: &Attachment, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
     let (storage, security) = (&plan.wishes.storage, &plan.wishes.security);
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(netns)?)
+        .namespaces(namespaces(attachment)?)
         .resources(resources(plan)?)
         .cgroups_path(&plan.places.cgroup)
         .sysctl(security.sysctls.clone().into_iter().collect::<HashMap<_, _>>())
@@ -58,14 +58,14 @@ fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciS
         .annotations(annotations.into_iter().collect::<HashMap<_, _>>())
         .version("1.0.2")
         .root(RootBuilder::default().path(plan.places.rootfs()).readonly(storage.read_only).build()?)
-        .hostname(&plan.hostname)
-        .process(process(plan)?)
-        .mounts(mounts(plan)?)
+        .hostname(attachment.shared.as_ref().map_or(&plan.hostname, |shared| &shared.identity.hostname))
+        .process(process(plan, attachment)?)
+        .mounts(mounts(plan, attachment)?)
         .linux(linux.build()?)
         .build()
 }
 
-fn process(plan: &Plan) -> Result<Process, OciSpecError> {
+fn process(plan: &Plan, attachment: &Attachment) -> Result<Process, OciSpecError> {
     let user = UserBuilder::default()
         .uid(plan.user.uid)
         .gid(plan.user.gid)
@@ -90,12 +90,21 @@ fn process(plan: &Plan) -> Result<Process, OciSpecError> {
         .terminal(plan.wishes.tty)
         .user(user)
         .args(init.chain(argv).collect::<Vec<_>>())
-        .env(plan.env.clone())
+        .env(environment(plan, attachment))
         .cwd(&plan.workdir)
         .capabilities(capabilities)
         .rlimits(plan.wishes.ulimits.iter().map(rlimit).collect::<Result<Vec<_>, _>>()?)
         .no_new_privileges(plan.wishes.security.no_new_privileges)
         .build()
+}
+
+/// `HOSTNAME` is that of whose network it shares, as its hostname is.
+fn environment(plan: &Plan, attachment: &Attachment) -> Vec<String> {
+    let (mut env, own) = (plan.env.clone(), format!("HOSTNAME={}", plan.hostname));
+    if let (Some(shared), Some(variable)) = (&attachment.shared, env.iter_mut().find(|variable| **variable == own)) {
+        *variable = format!("HOSTNAME={}", shared.identity.hostname);
+    }
+    env
 }
 
 fn rlimit(limit: &Ulimit) -> Result<PosixRlimit, OciSpecError> {
@@ -106,11 +115,14 @@ fn masked() -> Vec<String> {
     get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|path| (*path).to_owned())).collect()
 }
 
-fn namespaces(netns: &Path) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+fn namespaces(attachment: &Attachment) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
     let fresh = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let network = LinuxNamespaceBuilder::default().typ(Network).path(netns).build()?;
-    Ok(vec![fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?, network])
+    let mut all = vec![fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?];
+    if let Some(netns) = &attachment.netns {
+        all.push(LinuxNamespaceBuilder::default().typ(Network).path(netns).build()?);
+    }
+    Ok(all)
 }
 
 fn resources(plan: &Plan) -> Result<LinuxResources, OciSpecError> {
@@ -148,7 +160,7 @@ fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
     cpu.build()
 }
 
-fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(plan: &Plan, attachment: &Attachment) -> Result<Vec<Mount>, OciSpecError> {
     let shm_size = format!("size={}", plan.wishes.storage.shm_size.unwrap_or(SHM_SIZE));
     let system = if plan.wishes.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
@@ -173,17 +185,21 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
         mounts.push(mount(raw::PROGRAM, "bind", &source.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
     let asked_for = asked_for(plan)?;
-    let etc = etc_files(plan)?.into_iter().filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
+    let etc = etc_files(plan, attachment)?
+        .into_iter()
+        .filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
     // Before the files of /etc, so that these are seen in a volume there too.
     Ok(mounts.into_iter().chain(asked_for.iter().cloned()).chain(etc).collect())
 }
 
-/// The files that are made for it.
-fn etc_files(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+/// The files that are made for it, or for whose network it shares.
+fn etc_files(plan: &Plan, attachment: &Attachment) -> Result<Vec<Mount>, OciSpecError> {
     // Docker's rule: what it cannot write elsewhere, it cannot write there.
     let access = if plan.wishes.storage.read_only { "ro" } else { "rw" };
+    let own = plan.places.etc();
+    let etc = attachment.shared.as_ref().map_or(&own, |shared| &shared.identity.etc);
     let bound = |file: &&str| {
-        let source = plan.places.data.join("etc").join(file);
+        let source = etc.join(file);
         mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", access])
     };
     ["hosts", "hostname", "resolv.conf"].iter().map(bound).collect()

@@ -1,7 +1,6 @@
 //! What others see of a container: a picture of it, replaced whole at every change, so that looking never waits.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +8,7 @@ use super::health::Health;
 use super::plan::Plan;
 use super::state::Phase;
 use crate::id::{ContainerId, Name, PublishedPort};
+use crate::network::{Attachment, Endpoint};
 
 /// A container at one moment.
 #[derive(Clone, Debug)]
@@ -23,10 +23,12 @@ pub struct View {
     pub phase: Phase,
     /// Its first process in the daemon's pid namespace, while it runs.
     pub pid: Option<i32>,
-    /// Its address, while it runs.
-    pub ip: Option<Ipv4Addr>,
-    /// The host's side of its network link, while it runs.
-    pub link: Option<String>,
+    /// Its links, while it runs; those of the other where it shares another's network.
+    pub endpoints: Vec<Endpoint>,
+    /// Whose network it shares, while it runs.
+    pub shares: Option<Name>,
+    /// Whose end was the end of its last run, as it shared that one's network.
+    pub cut_off_by: Option<Name>,
     /// Its published ports, while it runs.
     pub ports: Vec<PublishedPort>,
     /// How its last run ended: the exit code, or 128 and the signal.
@@ -58,8 +60,9 @@ impl View {
             image: plan.image.as_str().into(),
             phase: Phase::Preparing,
             pid: None,
-            ip: None,
-            link: None,
+            endpoints: Vec::new(),
+            shares: None,
+            cut_off_by: None,
             ports: Vec::new(),
             exit: None,
             oom: false,
@@ -85,6 +88,32 @@ impl View {
     /// How well it is, as the wire says it; nothing where it has no check or does not run.
     pub fn health_text(&self) -> &'static str {
         self.health.as_ref().and_then(|health| health.status).map_or("", |status| status.as_str())
+    }
+
+    /// Shows what it has of its networks.
+    pub(super) fn join(&mut self, attachment: &Attachment) {
+        self.endpoints.clone_from(&attachment.endpoints);
+        self.shares = attachment.shared.as_ref().map(|shared| shared.with.clone());
+        self.cut_off_by = None;
+        self.ports.clone_from(&attachment.ports);
+    }
+
+    /// Shows that it is on no network.
+    pub(super) fn leave(&mut self) {
+        self.endpoints.clear();
+        self.shares = None;
+        self.ports.clear();
+    }
+
+    /// Its addresses as the wire shows them.
+    pub fn ips_text(&self) -> String {
+        self.endpoints.iter().map(|endpoint| endpoint.ip.to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The host's ends of its own links: what goes over shared ones is counted where they are.
+    pub fn links(&self) -> Vec<String> {
+        let own = self.endpoints.iter().filter(|_| self.shares.is_none());
+        own.map(|endpoint| endpoint.link.clone()).collect()
     }
 
     /// Whether it has a run that has not ended, or is about to have one.

@@ -24,7 +24,7 @@ pub struct Sample {
     at: Instant,
     /// What its control group says; nothing where it does not run.
     pub usage: Usage,
-    /// What went over its link; nothing where it has none.
+    /// What went over its links; nothing where it has none.
     pub net: Option<Counters>,
     /// Percent of one CPU: since the sample before, or where there is none since the container was started.
     pub cpu_percent: Option<f64>,
@@ -40,10 +40,11 @@ impl Sample {
             true => engine.ground.cgroups.usage(&engine.cgroup_of(view)),
             false => Usage::default(),
         };
-        let net = match view.link.clone() {
-            // The link of a container that just ended is gone, which is no failure.
-            Some(link) => network::counters(link).await.ok(),
-            None => None,
+        let links = view.links();
+        let net = match links.is_empty() {
+            true => None,
+            // The links of a container that just ended are gone, which is no failure.
+            false => network::counters(links).await.ok(),
         };
         let at = Instant::now();
         let cpu_percent = usage.cpu_ns.map(|now| {

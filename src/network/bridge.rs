@@ -46,12 +46,17 @@ pub fn is_unmarked(link: &LinkMessage) -> bool {
     rtnl::is_kind(link, &InfoKind::Bridge) && rtnl::alias(link).is_empty() && link.attributes.iter().any(made_here)
 }
 
-/// Joins `namespace` to the bridge by a pair of links: `name` here, [`netns::LINK`] with the address `ip` there.
-pub fn join(host: &mut Rtnl, bridge: u32, name: &str, namespace: &Namespace, ip: Ipv4Addr) -> io::Result<()> {
+/// Joins `namespace` to the bridge by a pair of links: `name` here, `interface` with the hardware address of `ip` there.
+pub fn join(
+    host: &mut Rtnl,
+    bridge: u32,
+    name: &str,
+    (namespace, interface): (&Namespace, &str),
+    ip: Ipv4Addr,
+) -> io::Result<()> {
     // Not `.up()` on the peer: the kernel says ENOTCONN.
-    let peer =
-        LinkUnspec::new_with_name(netns::LINK).setns_by_fd(namespace.raw()).address(hardware_address(ip)).build();
-    let pair = LinkVeth::new(name, netns::LINK).controller(bridge);
+    let peer = LinkUnspec::new_with_name(interface).setns_by_fd(namespace.raw()).address(hardware_address(ip)).build();
+    let pair = LinkVeth::new(name, interface).controller(bridge);
     host.add_link(pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build())?;
     netns::silence_ipv6(name);
     // Hairpin: a container that asks for a port it publishes itself is answered through the link it asked on.

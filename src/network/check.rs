@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::bridge;
 use super::netns::Namespace;
-use super::{occupied, rules, wrong};
+use super::{dns, occupied, pool, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
@@ -34,7 +34,8 @@ impl Finding {
 pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
     let own = config.clone();
     // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
-    let trial = rules::table("gantry-check", config.subnet.unwrap_or(ANY));
+    let subnet = config.subnet.unwrap_or(ANY);
+    let trial = rules::table("gantry-check", subnet, pool::gateway(subnet), dns::Ports { udp: 53, tcp: 53 });
     let nft = nft::check(tools, trial).await.map(|()| "the ruleset is accepted".to_owned());
     vec![
         Finding::of("netns", beside(try_namespace).await),
@@ -52,7 +53,7 @@ fn try_namespace() -> Result<String, Refusal> {
     let mut trial = Namespace::create().map_err(|error| wrong("a network namespace", &error))?;
     let joined = bridge::create(trial.inside(), "trial", "", ANY.network, ANY).and_then(|index| {
         let other = Namespace::create()?;
-        bridge::join(trial.inside(), index, "trial.2", &other, ANY.network)
+        bridge::join(trial.inside(), index, "trial.2", (&other, "eth0"), ANY.network)
     });
     joined.map_err(|error| wrong("a bridge with a veth link on it", &error))?;
     Ok("namespaces, bridges and veth links can be made".to_owned())

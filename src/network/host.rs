@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{bridge, forwarding, marker, pool, rules, subnet, wrong};
+use super::{bridge, dns, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -31,6 +31,10 @@ pub struct Base {
 pub struct Host {
     /// For those who make links.
     pub base: Base,
+    /// What every bridge of ours has for its alias.
+    pub alias: String,
+    /// Of the name server on the bridge: whoever starts it takes them.
+    pub sockets: Option<dns::Sockets>,
     journal: Journal,
     lock: Lock,
 }
@@ -39,10 +43,12 @@ pub struct Host {
 pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let lock = Lock::on_bridge(&config.bridge)?;
     let config = config.clone();
-    let (turn, base, journal) = beside(move || prepare(&config)).await?;
-    let ruleset = rules::table(&base.bridge, base.subnet);
-    let host = Host { base, journal, lock };
-    let loaded = nft::load(tools, ruleset).await;
+    let (turn, (base, alias), journal) = beside(move || prepare(&config)).await?;
+    let mut host = Host { base, alias, sockets: None, journal, lock };
+    let loaded = match host.listen() {
+        Ok(ruleset) => nft::load(tools, ruleset).await,
+        Err(refusal) => Err(refusal),
+    };
     match loaded {
         Ok(()) => Ok(host),
         Err(refusal) => {
@@ -66,6 +72,25 @@ impl Host {
         drop(turn);
     }
 
+    /// Writes down what is about to be made.
+    pub fn record(&mut self, step: Step) -> Result<(), Refusal> {
+        self.journal.record(step)
+    }
+
+    /// Strikes what was taken away again.
+    pub fn forget(&mut self, step: &Step) {
+        self.journal.forget(step);
+    }
+
+    /// Binds the name server's sockets, and gives the ruleset that leads to them.
+    fn listen(&mut self) -> Result<String, Refusal> {
+        let Base { bridge, subnet, gateway, .. } = &self.base;
+        let sockets = dns::Sockets::bind(bridge, *gateway)?;
+        let ruleset = rules::table(bridge, *subnet, *gateway, sockets.ports()?);
+        self.sockets = Some(sockets);
+        Ok(ruleset)
+    }
+
     fn undo(mut self) {
         let all_undone = self.journal.take_back(0).iter().all(|step| log_failure(undo(step)));
         if all_undone {
@@ -80,13 +105,13 @@ fn log_failure(done: Result<(), Refusal>) -> bool {
 }
 
 /// All up to the table.
-fn prepare(config: &Config) -> Result<(Lock, Base, Journal), Refusal> {
+fn prepare(config: &Config) -> Result<(Lock, (Base, String), Journal), Refusal> {
     let turn = Lock::turn()?;
     sweep(config)?;
     let path = journal_path(config);
     let mut journal = Journal::create(&path)?;
     match lay(config, &mut journal) {
-        Ok(base) => Ok((turn, base, journal)),
+        Ok(laid) => Ok((turn, laid, journal)),
         Err(refusal) => {
             if journal.take_back(0).iter().all(|step| log_failure(undo(step))) {
                 journal.remove();
@@ -96,7 +121,7 @@ fn prepare(config: &Config) -> Result<(Lock, Base, Journal), Refusal> {
     }
 }
 
-fn lay(config: &Config, journal: &mut Journal) -> Result<Base, Refusal> {
+fn lay(config: &Config, journal: &mut Journal) -> Result<(Base, String), Refusal> {
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
     let subnet = subnet::choose(config.subnet, &occupied(&mut host, None)?)?;
     let found = forwarding::found(&host.links().map_err(|error| wrong("the host's links", &error))?)?;
@@ -108,5 +133,5 @@ fn lay(config: &Config, journal: &mut Journal) -> Result<Base, Refusal> {
     let index = index.map_err(|error| wrong(&format!("the bridge {name}"), &error))?;
     forwarding::open_loopback(&name)?;
     journal.record(Step::Table { name: name.clone() })?;
-    Ok(Base { bridge: name, index, subnet, gateway })
+    Ok((Base { bridge: name, index, subnet, gateway }, alias))
 }

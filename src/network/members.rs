@@ -1,54 +1,85 @@
-//! The books: how a container comes on the network and off it again, as the actor sees it.
+//! The books of containers: how one comes on its networks and off them again, as the actor sees it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use actix::prelude::*;
 use futures::FutureExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::attach::{self, Failed, Made, Plan};
-use super::netns;
+use super::attach::{Failed, Made, Plan};
+use super::message::{Attach, Attachment, Before, Endpoint, Identity, Resident, Shared};
+use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
-use super::rtnl::Rtnl;
-use super::seats::Seat;
-use super::{Attach, Attachment, BRIDGE, Network, bridge};
+use super::seats::{Refused, Seat, Wish};
+use super::{Change, Network, dns};
 use crate::events::Kind;
-use crate::id::{ContainerId, HostPorts, Name, Proto, Publish, PublishedPort};
+use crate::id::{ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
-use crate::worker::beside;
-
-/// How long a link may take to vanish before it is deleted: some process is still in its namespace then.
-const LINGER_MAX: Duration = Duration::from_secs(2);
-
-/// Something that changes the books when it is done.
-type Change<T> = std::pin::Pin<Box<dyn ActorFuture<Network, Output = T>>>;
 
 /// What came of making an attachment, and what it was to be made of.
-type Outcome = Result<(String, Seat, Result<Made, Failed>), Refusal>;
+pub type Outcome = Result<(Vec<Endpoint>, Vec<Seat>, Result<Made, Failed>), Refusal>;
 
-/// A container that is on the network, or on its way there or off.
+/// A container that is on its networks, or on its way there or off.
 pub struct Member {
-    name: Name,
+    pub name: Name,
+    pub networking: Networking,
+    /// The networks that it is on, or is to be on.
+    pub networks: Vec<NetworkName>,
+    identity: Identity,
     publish: Vec<Publish>,
+    dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
-    held: Option<Held>,
+    pub held: Option<Held>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
 
-struct Held {
-    attachment: Attachment,
-    namespace: OwnedFd,
-    reserved: Reserved,
-    seat: Seat,
+/// What a container on its networks has.
+pub struct Held {
+    /// As it was told.
+    pub attachment: Attachment,
+    /// Its namespace, or its part in another's; none where it has the host's.
+    pub namespace: Option<OwnedFd>,
+    pub reserved: Reserved,
+    /// The seats of its own links, in their order.
+    pub seats: Vec<Seat>,
+    /// Dropped with it: those who share its namespace hear of that.
+    lasts: watch::Sender<()>,
+}
+
+impl Held {
+    /// Its own links: none of those that it shares.
+    pub fn own(&self) -> &[Endpoint] {
+        if self.attachment.shared.is_some() { &[] } else { &self.attachment.endpoints }
+    }
+
+    /// Where its published ports lead.
+    pub fn answers_at(&self) -> Option<Ipv4Addr> {
+        self.own().iter().find(|endpoint| !endpoint.internal).map(|endpoint| endpoint.ip)
+    }
 }
 
 impl Member {
-    /// Whether it is on the network, rather than on its way there or off.
+    /// Whether it is on its networks, rather than on its way there or off.
     pub fn is_settled(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Its link on `network`, where it is there.
+    pub fn on(&self, network: &NetworkName) -> Option<&Endpoint> {
+        self.held.as_ref()?.own().iter().find(|endpoint| endpoint.network == *network)
+    }
+
+    /// What it is called on the network of `endpoint`.
+    pub fn names(&self, endpoint: &Endpoint) -> dns::Entry {
+        dns::Entry {
+            name: self.name.name().to_owned(),
+            tag: self.name.tag().to_owned(),
+            aliases: self.networking.alias.iter().cloned().collect(),
+            addresses: vec![endpoint.ip.into()],
+            servers: self.dns.clone(),
+        }
     }
 
     fn has(&self, ip: Ipv4Addr, port: u16, proto: Proto) -> bool {
@@ -65,7 +96,8 @@ impl Member {
     }
 }
 
-fn closing() -> Refusal {
+/// Nothing new is made any more.
+pub fn closing() -> Refusal {
     Refusal::shutting_down("the network is being taken down")
 }
 
@@ -82,31 +114,93 @@ impl Network {
         if had + ports::count(&attach.publish) > self.ports_max {
             return Err(Refusal::busy(format_args!("{had} ports are published, of {} at most", self.ports_max)));
         }
-        let (name, publish) = (attach.name.clone(), attach.publish.clone());
-        self.members.insert(attach.id.clone(), Member { name, publish, held: None, waiting: Vec::new() });
+        self.vet(&attach.networking, !attach.publish.is_empty())?;
+        let networks = match &attach.networking.mode {
+            NetworkMode::On(names) => names.clone(),
+            _ => Vec::new(),
+        };
+        let (name, networking, publish) = (attach.name.clone(), attach.networking.clone(), attach.publish.clone());
+        let (identity, waiting) = (attach.identity.clone(), Vec::new());
+        let dns = attach.dns.clone();
+        let member = Member { name, networking, networks, identity, publish, dns, held: None, waiting };
+        self.members.insert(attach.id.clone(), member);
         self.count();
         Ok(())
     }
 
-    /// Makes the attachment for the one who has this seat.
+    /// A seat on each of its networks: with the address asked for on the first, and else with the one it had before.
+    pub(super) fn seat(&mut self, networking: &Networking, before: &Before) -> Change<Result<Vec<Seat>, Refusal>> {
+        let NetworkMode::On(names) = &networking.mode else { return Box::pin(actix::fut::ok(Vec::new())) };
+        let mut wanted = networking.ip;
+        let mut turns = Vec::new();
+        for name in names {
+            let Some(net) = self.nets.get(name) else { return Box::pin(actix::fut::err(self.unknown(name))) };
+            let leaving = self.leaving.values().any(|leaving| leaving.slot == net.slot);
+            let again = before.on(name).map_or(Wish::Any, Wish::Again);
+            turns.push((name.clone(), net.seats.take(wanted.take().map_or(again, Wish::This), leaving)));
+        }
+        let taken = async {
+            let mut seats = Vec::new();
+            for (name, turn) in turns {
+                seats.push(turn.await.map_err(|refused| (name, refused))?);
+            }
+            Ok(seats)
+        };
+        let ip = networking.ip;
+        Box::pin(taken.into_actor(self).map(move |taken, network, _| {
+            taken.map_err(|(name, refused)| match refused {
+                Refused::Otherwise(refusal) => refusal.within(name),
+                Refused::Held => network.held_by(&name, ip),
+            })
+        }))
+    }
+
+    /// Who has the address that somebody else asked for.
+    fn held_by(&self, network: &NetworkName, ip: Option<Ipv4Addr>) -> Refusal {
+        let ip = ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let has = |member: &&Member| member.on(network).is_some_and(|endpoint| endpoint.ip == ip);
+        let holder = self.members.values().find(has).map_or("a container on its way", |member| member.name.as_str());
+        Refusal::in_use(format_args!("the address {ip} of the network {network} is in use by {holder}"))
+    }
+
+    /// Makes the attachment for the one who has these seats.
     pub(super) fn begin(
         &mut self,
-        seat: Result<Seat, Refusal>,
+        seats: Result<Vec<Seat>, Refusal>,
+        networking: &Networking,
         publish: Vec<Publish>,
         before: Vec<PublishedPort>,
     ) -> Change<Outcome> {
-        let seat = match seat {
-            // The seat may have been waited for.
+        let seats = match seats {
+            // The seats may have been waited for.
             Ok(_) if self.closing => return Box::pin(actix::fut::err(closing())),
-            Ok(seat) => seat,
+            Ok(seats) => seats,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let link = self.names.of(seat.ip(), self.base.subnet.prefix);
-        let namespace = self.spares.take();
-        let (base, nfnl) = (self.base.clone(), self.nfnl.clone());
-        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, before, namespace };
+        let NetworkMode::On(names) = &networking.mode else { return self.begin_alone() };
+        let mut links = Vec::new();
+        for (nth, (name, seat)) in names.iter().zip(&seats).enumerate() {
+            // Removed while the seats were waited for.
+            let Some(net) = self.nets.get(name) else { return Box::pin(actix::fut::err(self.unknown(name))) };
+            links.push((net.endpoint(name, &self.names, seat, format!("{LINK}{nth}")), net.base.clone()));
+        }
+        let endpoints: Vec<_> = links.iter().map(|(endpoint, _)| endpoint.clone()).collect();
+        let plan = Plan { links, rules: self.rules.clone(), publish, before, namespace: self.spares.take() };
         let made = self.job(move || plan.make());
-        Box::pin(made.map(|made| Ok((link, seat, made?))).into_actor(self))
+        Box::pin(made.map(|made| Ok((endpoints, seats, made?))).into_actor(self))
+    }
+
+    /// A namespace with nothing in it.
+    fn begin_alone(&mut self) -> Change<Outcome> {
+        let plan = Plan {
+            links: Vec::new(),
+            rules: self.rules.clone(),
+            publish: Vec::new(),
+            before: Vec::new(),
+            namespace: self.spares.take(),
+        };
+        let made = self.job(move || plan.make());
+        Box::pin(made.map(|made| Ok((Vec::new(), Vec::new(), made?))).into_actor(self))
     }
 
     /// Enters what came of it, and undoes it where nobody wants it any more.
@@ -118,10 +212,22 @@ impl Network {
     ) -> Change<Result<Attachment, Refusal>> {
         self.spares.fill();
         let entered = match outcome {
-            Ok((link, seat, Ok(made))) => self.enter(&id, link, seat, made),
-            Ok((link, seat, Err(failed))) => Err(self.fail(&id, link, seat, failed, ctx)),
+            Ok((endpoints, seats, Ok(made))) => {
+                let (namespace, reserved) = (Some(made.namespace), made.reserved);
+                self.enter(&id, (endpoints, seats), namespace, reserved, None)
+            }
+            Ok((endpoints, seats, Err(failed))) => Err(self.fail(&id, endpoints, seats, failed, ctx)),
             Err(refusal) => Err(refusal),
         };
+        self.conclude(id, entered)
+    }
+
+    /// Answers whoever asked for an attachment; takes it back where nobody wants it any more.
+    pub(super) fn conclude(
+        &mut self,
+        id: ContainerId,
+        entered: Result<Attachment, Refusal>,
+    ) -> Change<Result<Attachment, Refusal>> {
         let unwanted = self.closing || self.members.get(&id).is_none_or(|member| !member.waiting.is_empty());
         match entered {
             Ok(attachment) if !unwanted => Box::pin(actix::fut::ok(attachment)),
@@ -136,35 +242,71 @@ impl Network {
         }
     }
 
-    fn enter(&mut self, id: &ContainerId, link: String, seat: Seat, made: Made) -> Result<Attachment, Refusal> {
+    /// Gives `id` a part in the namespace of the container called `other`, or in the host's.
+    pub(super) fn share(&mut self, id: &ContainerId, mode: &NetworkMode) -> Result<Attachment, Refusal> {
+        let NetworkMode::Container(other) = mode else {
+            return self.enter(id, Default::default(), None, Reserved::default(), None);
+        };
+        let wanted: Name = other.parse()?;
+        let absent =
+            || Refusal::wrong_state(format_args!("the container {wanted}, whose network it shares, does not run"));
+        let member = self.members.values().find(|member| member.name == wanted).ok_or_else(absent)?;
+        let held = member.held.as_ref().filter(|_| member.waiting.is_empty()).ok_or_else(absent)?;
+        let shared = Shared {
+            with: member.name.clone(),
+            identity: match &held.attachment.shared {
+                Some(further) => further.identity.clone(),
+                None => member.identity.clone(),
+            },
+            lasts: held.lasts.subscribe(),
+        };
+        // A descriptor of its own: the other's may be closed, and its number be another's, before this one is started.
+        let namespace = held.namespace.as_ref().map(OwnedFd::try_clone).transpose();
+        let namespace = namespace.map_err(|error| super::wrong("a descriptor of the namespace", &error))?;
+        let endpoints = held.attachment.endpoints.clone();
+        self.enter(id, (endpoints, Vec::new()), namespace, Reserved::default(), Some(shared))
+    }
+
+    fn enter(
+        &mut self,
+        id: &ContainerId,
+        (endpoints, seats): (Vec<Endpoint>, Vec<Seat>),
+        namespace: Option<OwnedFd>,
+        reserved: Reserved,
+        shared: Option<Shared>,
+    ) -> Result<Attachment, Refusal> {
         let Some(member) = self.members.get_mut(id) else {
             return Err(Refusal::internal("an attached container is not in the books"));
         };
-        let attachment = Attachment {
-            netns: netns::path(&made.namespace),
-            link,
-            ip: seat.ip(),
-            prefix: self.base.subnet.prefix,
-            gateway: self.base.gateway,
-            ports: made.reserved.ports().to_vec(),
-        };
-        let held = Held { attachment: attachment.clone(), namespace: made.namespace, reserved: made.reserved, seat };
+        let netns = namespace.as_ref().map(netns::path);
+        let attachment = Attachment { netns, endpoints, ports: reserved.ports().to_vec(), shared };
+        let held = Held { attachment: attachment.clone(), namespace, reserved, seats, lasts: watch::Sender::new(()) };
         member.held = Some(held);
-        self.tell(id, "connect", attachment.ip);
+        if let Some(member) = self.members.get(id) {
+            member.held.iter().flat_map(Held::own).for_each(|endpoint| self.announce(member, endpoint));
+        }
+        self.introduce(&attachment);
         Ok(attachment)
     }
 
-    fn tell(&self, id: &ContainerId, action: &'static str, ip: Ipv4Addr) {
-        if let Some(member) = self.members.get(id) {
-            let details = vec![("container", member.name.to_string()), ("ip", ip.to_string())];
-            self.bus.publish(Kind::Network, BRIDGE, action, details);
-        }
+    pub(super) fn tell(&self, member: &Member, action: &'static str, endpoint: &Endpoint) {
+        let details = vec![("container", member.name.to_string()), ("ip", endpoint.ip.to_string())];
+        self.bus.publish(Kind::Network, endpoint.network.as_str(), action, details);
     }
 
     /// Sees to what a failed attempt leaves, and tells why it failed.
-    fn fail(&mut self, id: &ContainerId, link: String, seat: Seat, failed: Failed, ctx: &mut Context<Self>) -> Refusal {
+    fn fail(
+        &mut self,
+        id: &ContainerId,
+        endpoints: Vec<Endpoint>,
+        seats: Vec<Seat>,
+        failed: Failed,
+        ctx: &mut Context<Self>,
+    ) -> Refusal {
         if failed.namespace.is_some() {
-            self.leave(link, seat, ctx);
+            for (endpoint, seat) in endpoints.into_iter().zip(seats) {
+                self.leave(endpoint, seat, ctx);
+            }
         }
         match failed.why {
             Unavailable::Refused(refusal) => refusal,
@@ -180,25 +322,33 @@ impl Network {
         Refusal::in_use(format_args!("port {ip}:{port}/{} is in use by {holder}", proto.as_str()))
     }
 
-    /// Takes a settled container off the network.
+    /// Takes a settled container off its networks.
     pub(super) fn release(&mut self, id: ContainerId) -> Change<()> {
-        let Some(Held { attachment, namespace, reserved, seat }) =
-            self.members.get_mut(&id).and_then(|m| m.held.take())
-        else {
+        let Some(held) = self.members.get_mut(&id).and_then(|m| m.held.take()) else {
             return Box::pin(actix::fut::ready(()));
         };
-        let (base, nfnl, ip) = (self.base.clone(), self.nfnl.clone(), attachment.ip);
-        let unpublished = self.job(move || attach::unpublish(&base, &nfnl, reserved, ip));
+        let (rules, answers_at, own) = (self.rules.clone(), held.answers_at(), held.own().to_vec());
+        own.iter().for_each(|endpoint| self.withdraw(endpoint));
+        let Held { attachment, namespace, reserved, seats, lasts } = held;
+        // In this order: a process that gets a port must get its traffic too.
+        let unpublished = self.job(move || {
+            answers_at.into_iter().for_each(|ip| rules.unpublish(reserved.ports(), ip));
+            drop(reserved);
+        });
         Box::pin(unpublished.into_actor(self).map(move |_, network, ctx| {
-            // In this order: the notice must find the link among those that leave.
-            network.leave(attachment.link, seat, ctx);
-            drop(namespace);
-            network.tell(&id, "disconnect", attachment.ip);
+            if let Some(member) = network.members.get(&id) {
+                own.iter().for_each(|endpoint| network.tell(member, "disconnect", endpoint));
+            }
+            // In this order: the notice must find the links among those that leave.
+            for (endpoint, seat) in attachment.endpoints.into_iter().zip(seats) {
+                network.leave(endpoint, seat, ctx);
+            }
+            drop((namespace, lasts));
             network.strike(&id);
         }))
     }
 
-    /// Takes all off the network, and lets nobody in any more.
+    /// Takes all off their networks, and lets nobody in any more.
     pub(super) fn release_all(&mut self, ctx: &mut Context<Self>) {
         self.closing = true;
         self.spares.close();
@@ -209,45 +359,8 @@ impl Network {
         }
     }
 
-    /// The link vanished: its seat is free.
-    pub(super) fn vanished(&mut self, link: &str) {
-        if self.leaving.remove(link).is_some() {
-            self.count();
-        }
-    }
-
-    /// Keeps the seat until its link has vanished, and sees to it that it does.
-    fn leave(&mut self, link: String, seat: Seat, ctx: &mut Context<Self>) {
-        self.leaving.insert(link.clone(), seat);
-        self.count();
-        Self::remind(link, ctx);
-    }
-
-    fn remind(link: String, ctx: &mut Context<Self>) {
-        ctx.run_later(LINGER_MAX, move |network, ctx| {
-            if network.leaving.contains_key(&link) {
-                let expelled = network.expel(link);
-                ctx.spawn(expelled);
-            }
-        });
-    }
-
-    /// Deletes a link that does not vanish by itself.
-    fn expel(&mut self, link: String) -> Change<()> {
-        let name = link.clone();
-        let deleted = self.job(move || Rtnl::open().and_then(|mut host| bridge::delete(&mut host, &name)));
-        Box::pin(deleted.into_actor(self).map(move |deleted, network, ctx| match deleted {
-            Ok(Ok(())) => network.vanished(&link),
-            Ok(Err(error)) => {
-                log::warn!("the link {link} cannot be deleted yet: {error}");
-                Self::remind(link, ctx);
-            }
-            Err(refusal) => log::error!("{}", refusal.message()),
-        }))
-    }
-
     /// Strikes the container from the books, and tells who waited for that.
-    fn strike(&mut self, id: &ContainerId) {
+    pub(super) fn strike(&mut self, id: &ContainerId) {
         let Some(member) = self.members.remove(id) else { return };
         for waiting in member.waiting {
             // Who does not wait any more need not be told.
@@ -256,21 +369,17 @@ impl Network {
         self.count();
     }
 
-    fn count(&self) {
-        self.open.send_replace(self.members.len() + self.leaving.len());
-    }
-
-    /// Runs `work` beside the thread, in its turn.
-    fn job<T, W>(&self, work: W) -> impl Future<Output = Result<T, Refusal>> + use<T, W>
-    where
-        T: Send + 'static,
-        W: FnOnce() -> T + Send + 'static,
-    {
-        let jobs = self.jobs.clone();
-        async move {
-            // Never closed, so this is always had.
-            let _turn = jobs.acquire_owned().await;
-            beside(move || Ok(work())).await
-        }
+    /// The containers on `network`, or on their way there, by name.
+    pub(super) fn residents(&self, network: &NetworkName) -> Vec<Resident> {
+        let there = self.members.iter().filter(|(_, member)| member.networks.contains(network));
+        let resident = |(id, member): (&ContainerId, &Member)| Resident {
+            name: member.name.clone(),
+            id: id.clone(),
+            aliases: member.networking.alias.iter().cloned().collect(),
+            endpoint: member.on(network).cloned(),
+        };
+        let mut all: Vec<_> = there.map(resident).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }

@@ -1,15 +1,20 @@
-//! The network room: the bridge, the containers on it, and the ports that the host answers for in their place.
+//! The network room: bridges, the containers on them, and the ports that the host answers for in their place.
 //!
-//! The actor [`Network`] keeps the books; what it does to the host is straight text in the files below, which block and
-//! therefore run beside the daemon's thread. Pure: `pool`, `subnet`, `names`, `marker`, `rules`. Route netlink: `rtnl`,
-//! `bridge`, `netns`. nf_tables: `rules` (as text, once, by nft), `nfnl` and `elements` (raw, for each container).
+//! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
+//! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
+//! `further` makes and removes networks, `live` links of containers that run. Pure: `pool`, `subnet`, `names`, `marker`,
+//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
+//! and `elements` (raw, for each container).
 //!
 //! What is where on the host, all derived from the name of the bridge:
-//! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`);
+//! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`), and a bridge
+//!   `BRIDGE.nN` for each further network;
 //! - the nft table `inet BRIDGE`, in which a published port is one element of a map;
-//! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace;
+//! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace, and `BRIDGE.vN` where it
+//!   is on a further network;
 //! - a listening socket for each published port, which reserves it;
-//! - `network.journal` in the run directory, which says how to undo the first two and the sysctls.
+//! - two sockets of a name server on each bridge (`dns`);
+//! - `network.journal` in the run directory, which says how to undo the bridges, the table and the sysctls.
 //!
 //! A container's namespace is a descriptor of this process. Dropping it (or dying) is the whole teardown: the kernel
 //! then takes the links away by itself, a moment later, and tells us; until then the address is not given again.
@@ -17,14 +22,21 @@
 mod attach;
 mod bridge;
 mod check;
+pub mod dns;
 mod elements;
 mod forwarding;
+mod further;
 mod host;
+mod leaving;
+mod live;
 mod lock;
 mod marker;
 mod members;
+mod message;
 mod names;
+mod naming;
 mod netns;
+mod nets;
 mod nfnl;
 mod occupied;
 mod pool;
@@ -36,128 +48,62 @@ mod spares;
 mod subnet;
 mod sweep;
 
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use futures::FutureExt;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
 pub use check::{Finding, check};
+pub use message::{
+    Attach, Attachment, Before, Close, Connect, Create, Detach, Disconnect, Endpoint, Identity, List, Remove, Resident,
+    Row, Shared, Vet,
+};
 pub use sweep::{JOURNAL, undo};
 
-use crate::config::{Config, Subnet};
+use crate::config::Config;
 use crate::events::Bus;
-use crate::id::{ContainerId, Name, Publish, PublishedPort};
+use crate::id::{ContainerId, NetworkMode, NetworkName};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
-use crate::worker::beside;
-use attach::Shared;
-use host::{Base, Host};
+use crate::worker::{beside, look};
+use attach::Rules;
+use host::Host;
+use leaving::Leaving;
 use members::Member;
 use names::LinkNames;
-use seats::{Seat, Seats};
+use nets::Net;
 use spares::Spares;
 
-/// What the one network that there is so far is called.
-pub const BRIDGE: &str = "bridge";
 /// How many jobs run beside the thread at once: the kernel does them one after another anyway.
 const JOBS_MAX: usize = 4;
 /// How long a close waits for the links to vanish.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Joins a container to the network and publishes its ports: all of it, or nothing. A port that is not free is refused
-/// before anything is made.
-#[derive(Message, Debug)]
-#[rtype(result = "Result<Attachment, Refusal>")]
-pub struct Attach {
-    /// Which container: one that is not attached.
-    pub id: ContainerId,
-    /// What to call it when somebody else wants its ports.
-    pub name: Name,
-    /// The ports to publish.
-    pub publish: Vec<Publish>,
-    /// What it had when it was last attached: where that is free it has it again, though nobody asked for just that.
-    pub before: Option<Before>,
-}
-
-/// What an attachment had that another of the same container may have again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Before {
-    /// The address.
-    pub ip: Ipv4Addr,
-    /// What the host answered for, in the order asked for.
-    pub ports: Vec<PublishedPort>,
-}
-
-/// A container's place on the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attachment {
-    /// The container's network namespace, a descriptor of this process: good until the container is detached.
-    pub netns: PathBuf,
-    /// The host's end of its link.
-    pub link: String,
-    /// Its address.
-    pub ip: Ipv4Addr,
-    /// How many leading bits of the address are the network's.
-    pub prefix: u8,
-    /// The host's address on the network.
-    pub gateway: Ipv4Addr,
-    /// What the host answers for, in the order asked for.
-    pub ports: Vec<PublishedPort>,
-}
-
-/// Takes a container off the network. When it is answered, address and ports are free again. One that is not attached
-/// is no error; one that is being attached is detached as soon as that is done, and its `Attach` refused.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Detach {
-    /// Which container.
-    pub id: ContainerId,
-}
-
-/// Every network.
-#[derive(Message, Debug)]
-#[rtype(result = "Vec<Row>")]
-pub struct List;
-
-/// One network, as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Its name.
-    pub name: String,
-    /// Its addresses.
-    pub subnet: Subnet,
-    /// The bridge it is.
-    pub bridge: String,
-    /// How many containers are on it.
-    pub containers: usize,
-}
-
-/// Detaches all, and leaves the host as it was found. Nothing can be attached afterwards.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Close;
+/// Something that changes the books when it is done.
+type Change<T> = std::pin::Pin<Box<dyn ActorFuture<Network, Output = T>>>;
 
 /// The keeper of the network's books.
 pub struct Network {
-    base: Base,
-    /// The socket by which ports are published.
-    nfnl: Shared,
+    nets: BTreeMap<NetworkName, Net>,
+    /// Had by whoever makes or removes one: one at a time.
+    turn: Arc<Mutex<()>>,
+    tools: Tools,
+    /// Where ports are published.
+    rules: Rules,
     /// What [`Close`] takes down.
     host: Option<Host>,
     names: LinkNames,
-    seats: Seats,
     spares: Spares,
     members: HashMap<ContainerId, Member>,
     /// Links that are about to vanish, and the seats that they still have.
-    leaving: HashMap<String, Seat>,
+    leaving: HashMap<String, Leaving>,
     /// How many ports all of them may publish.
     ports_max: usize,
     jobs: Arc<Semaphore>,
@@ -166,6 +112,8 @@ pub struct Network {
     closing: bool,
     bus: Bus,
     monitor: actix_rt::task::JoinHandle<()>,
+    /// Who asks elsewhere for the name servers of all networks.
+    forwarder: Rc<dns::Forwarder>,
 }
 
 impl Network {
@@ -175,13 +123,23 @@ impl Network {
         let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
         let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
         let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
-        let host = host::raise(config, tools).await?;
+        let mut host = host::raise(config, tools).await?;
+        let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
+        let sockets = host.sockets.take().ok_or_else(|| Refusal::internal("the name server has no sockets"));
+        let started =
+            sockets.and_then(|sockets| dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone())));
+        let resolver = match started {
+            Ok(resolver) => resolver,
+            Err(refusal) => {
+                look(move || host.take_down()).await?;
+                return Err(refusal);
+            }
+        };
         let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            seats: Seats::new(base.subnet),
             spares: Spares::default(),
             members: HashMap::new(),
             leaving: HashMap::new(),
@@ -189,11 +147,14 @@ impl Network {
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            nfnl: Arc::new(Mutex::new(nfnl)),
+            rules: Rules::new(&base.bridge, nfnl),
             host: Some(host),
-            base,
+            turn: Arc::default(),
+            tools: tools.clone(),
+            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false, resolver))]),
             bus,
             monitor,
+            forwarder,
         };
         network.spares.fill();
         Ok(Self::create(|ctx| {
@@ -221,10 +182,14 @@ impl Handler<Attach> for Network {
         if let Err(refusal) = self.admit(&attach) {
             return Box::pin(actix::fut::err(refusal));
         }
-        let id = attach.id;
-        let (ip, ports) = attach.before.map_or((None, Vec::new()), |before| (Some(before.ip), before.ports));
-        let seat = self.seats.take(ip, !self.leaving.is_empty());
-        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish, ports));
+        let Attach { id, networking, publish, before, .. } = attach;
+        if matches!(networking.mode, NetworkMode::Host | NetworkMode::Container(_)) {
+            let shared = self.share(&id, &networking.mode);
+            return self.conclude(id, shared);
+        }
+        let before = before.unwrap_or_default();
+        let seats = self.seat(&networking, &before);
+        let made = seats.then(move |seats, network, _| network.begin(seats, &networking, publish, before.ports));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }
@@ -249,8 +214,49 @@ impl Handler<List> for Network {
     type Result = MessageResult<List>;
 
     fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        let Base { bridge, subnet, .. } = self.base.clone();
-        MessageResult(vec![Row { name: BRIDGE.to_owned(), subnet, bridge, containers: self.members.len() }])
+        MessageResult(self.rows())
+    }
+}
+
+impl Handler<Create> for Network {
+    type Result = ResponseActFuture<Self, Result<Row, Refusal>>;
+
+    fn handle(&mut self, create: Create, _: &mut Context<Self>) -> Self::Result {
+        let turn = self.turn.clone().lock_owned().into_actor(self);
+        Box::pin(turn.then(|turn, network, _| network.make_network(create).map(move |made, _, _| (turn, made).1)))
+    }
+}
+
+impl Handler<Remove> for Network {
+    type Result = ResponseActFuture<Self, Result<(), Refusal>>;
+
+    fn handle(&mut self, Remove(name): Remove, _: &mut Context<Self>) -> Self::Result {
+        let turn = self.turn.clone().lock_owned().into_actor(self);
+        Box::pin(turn.then(|turn, network, _| network.remove_network(name).map(move |gone, _, _| (turn, gone).1)))
+    }
+}
+
+impl Handler<Connect> for Network {
+    type Result = ResponseActFuture<Self, Result<Vec<Endpoint>, Refusal>>;
+
+    fn handle(&mut self, Connect { id, network }: Connect, _: &mut Context<Self>) -> Self::Result {
+        self.connect(id, network)
+    }
+}
+
+impl Handler<Disconnect> for Network {
+    type Result = ResponseActFuture<Self, Result<Vec<Endpoint>, Refusal>>;
+
+    fn handle(&mut self, Disconnect { id, network }: Disconnect, ctx: &mut Context<Self>) -> Self::Result {
+        self.disconnect(id, &network, ctx)
+    }
+}
+
+impl Handler<Vet> for Network {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, Vet { networking, publishes }: Vet, _: &mut Context<Self>) -> Self::Result {
+        self.vet(&networking, publishes)
     }
 }
 
@@ -260,11 +266,17 @@ impl Handler<Close> for Network {
     fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> Self::Result {
         self.release_all(ctx);
         let mut open = self.open.subscribe();
-        let quiet = async move { tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await.is_ok() };
-        Box::pin(quiet.into_actor(self).then(|_, network, _| {
+        let turn = self.turn.clone().lock_owned();
+        let quiet = async move {
+            let _ = tokio::time::timeout(CLOSE_MAX, open.wait_for(|open| *open == 0)).await;
+            // A network that is half made is made, or undone, first.
+            turn.await
+        };
+        Box::pin(quiet.into_actor(self).then(|turn, network, _| {
+            network.nets.values_mut().for_each(|net| net.resolver = None);
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
-            down.map(drop).into_actor(network)
+            down.map(move |_| drop(turn)).into_actor(network)
         }))
     }
 }
@@ -288,11 +300,34 @@ impl StreamHandler<Notice> for Network {
     }
 }
 
-/// What went through the link of an attached container since it was attached.
-pub async fn counters(link: String) -> Result<Counters, Refusal> {
+impl Network {
+    /// Runs `work` beside the thread, in its turn.
+    fn job<T, W>(&self, work: W) -> impl Future<Output = Result<T, Refusal>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        let jobs = self.jobs.clone();
+        async move {
+            // Never closed, so this is always had.
+            let _turn = jobs.acquire_owned().await;
+            beside(move || Ok(work())).await
+        }
+    }
+}
+
+/// What went through the links of an attached container since it was attached.
+pub async fn counters(links: Vec<String>) -> Result<Counters, Refusal> {
     beside(move || {
-        let counted = rtnl::Rtnl::open().and_then(|mut host| bridge::counters(&mut host, &link));
-        counted.map_err(|error| wrong(&format!("the link {link}"), &error))
+        let mut host = rtnl::Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+        let mut sum = Counters::default();
+        for link in &links {
+            let counted =
+                bridge::counters(&mut host, link).map_err(|error| wrong(&format!("the link {link}"), &error))?;
+            sum.rx_bytes += counted.rx_bytes;
+            sum.tx_bytes += counted.tx_bytes;
+        }
+        Ok(sum)
     })
     .await
 }

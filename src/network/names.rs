@@ -9,10 +9,11 @@ const NAME_MAX: usize = 15;
 /// The host part of an address of the largest subnet (/8), in hexadecimal.
 const DIGITS: usize = 6;
 
-/// How the links of one bridge are called on the host: `BRIDGE.N`, or `g.HASH.N` where the bridge's name is too long
-/// for that. N is the host part of the container's address, so two links are never called the same.
+/// How the links of one daemon are called on the host: `BRIDGE.N`, or `g.HASH.N` where the bridge's name is too long
+/// for that. N is the host part of the container's address, so two links are never called the same. With a letter before
+/// the number it is the bridge of a further network (`n`), or a link on one (`v`).
 ///
-/// No bridge of ours has a dot in its name, and what follows the prefix is digits alone: so `gantry0` never takes a link
+/// No daemon's own bridge has a dot in its name, and what follows the prefix is digits alone: so `gantry0` never takes a link
 /// of `gantry01` for its own, nor `g` one of a hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkNames {
@@ -35,11 +36,31 @@ impl LinkNames {
         format!("{}{:x}", self.prefix, ip.to_bits() & (u32::MAX >> prefix))
     }
 
+    /// The name for the bridge of the `slot`th further network: `BRIDGE.nSLOT`.
+    pub fn bridge(&self, slot: u8) -> String {
+        format!("{}n{slot:x}", self.prefix)
+    }
+
+    /// The name for a link at `port` of that bridge: `BRIDGE.vSSPPP`. The address does not fit beside the slot, the port
+    /// does.
+    pub fn at(&self, slot: u8, port: u16) -> String {
+        format!("{}v{slot:02x}{port:03x}", self.prefix)
+    }
+
+    /// Whether `link` is called as the bridge of a further network is.
+    pub fn owns_bridge(&self, link: &str) -> bool {
+        link.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('n')).is_some_and(is_number)
+    }
+
     /// Whether `link` is called as ours are.
     pub fn owns(&self, link: &str) -> bool {
-        let digits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        link.strip_prefix(&self.prefix).is_some_and(digits)
+        let rest = link.strip_prefix(&self.prefix).map(|rest| rest.strip_prefix('v').unwrap_or(rest));
+        rest.is_some_and(is_number)
     }
+}
+
+fn is_number(digits: &str) -> bool {
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -51,10 +72,19 @@ mod tests {
         let bridges =
             ["gantry0", "gantry01", "gantry", "g", "gantry0-0", "g12345", "fifteen-letters", "fifteen-lettert"];
         for bridge in bridges {
-            let name = LinkNames::new(bridge).of(Ipv4Addr::new(10, 255, 255, 254), 8);
-            assert!(name.len() <= NAME_MAX, "{name}");
+            let names = LinkNames::new(bridge);
+            for name in [names.of(Ipv4Addr::new(10, 255, 255, 254), 8), names.at(255, 1022), names.at(1, 0)] {
+                assert!(name.len() <= NAME_MAX, "{name}");
+                for other in bridges {
+                    assert_eq!(LinkNames::new(other).owns(&name), other == bridge, "{other} {name}");
+                    assert!(!LinkNames::new(other).owns_bridge(&name), "{other} {name}");
+                }
+            }
+            let further = names.bridge(255);
+            assert!(further.len() <= NAME_MAX, "{further}");
             for other in bridges {
-                assert_eq!(LinkNames::new(other).owns(&name), other == bridge, "{other} {name}");
+                assert_eq!(LinkNames::new(other).owns_bridge(&further), other == bridge, "{other} {further}");
+                assert!(!LinkNames::new(other).owns(&further), "{other} {further}");
             }
         }
         assert!(!LinkNames::new("g").owns("g.") && !LinkNames::new("g").owns("g"));

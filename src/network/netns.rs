@@ -7,14 +7,14 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use super::rtnl::Rtnl;
 
-/// What a container's link is called inside.
-pub const LINK: &str = "eth0";
+/// What a container's links are called inside, before their numbers.
+pub const LINK: &str = "eth";
 /// The loopback link, which every namespace is born with as its first.
 const LOOPBACK_INDEX: u32 = 1;
 
@@ -43,6 +43,16 @@ impl Namespace {
         Ok(Self { descriptor, inside })
     }
 
+    /// One that is there already. Blocks for as long as a thread takes to start and end.
+    pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
+        let name = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10);
+        let visitor = name.spawn(move || {
+            setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
+            Ok(Self { descriptor, inside: Rtnl::open()? })
+        })?;
+        visitor.join().map_err(|_| io::Error::other("the thread that visits a network namespace panicked"))?
+    }
+
     /// The descriptor's number, for netlink to move a link here.
     pub fn raw(&self) -> RawFd {
         self.descriptor.as_raw_fd()
@@ -53,13 +63,22 @@ impl Namespace {
         &mut self.inside
     }
 
-    /// Gives the link that was moved here its address and its way out.
-    pub fn configure(&mut self, ip: Ipv4Addr, prefix: u8, gateway: Ipv4Addr) -> io::Result<()> {
-        let link = self.inside.link(LINK)?.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::ENODEV))?;
-        let index = link.header.index;
+    /// Gives the link that was moved here its address.
+    pub fn configure(&mut self, link: &str, ip: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        let index = self.index(link)?;
         self.inside.set_link(LinkUnspec::new_with_index(index).up().build())?;
-        self.inside.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, prefix).build())?;
+        self.inside.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, prefix).build())
+    }
+
+    /// Leads what is for elsewhere out by `link`.
+    pub fn route(&mut self, link: &str, gateway: Ipv4Addr) -> io::Result<()> {
+        let index = self.index(link)?;
         self.inside.add_route(RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build())
+    }
+
+    fn index(&mut self, link: &str) -> io::Result<u32> {
+        let link = self.inside.link(link)?.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::ENODEV))?;
+        Ok(link.header.index)
     }
 
     /// The bare descriptor: the namespace, configured, lives on with it and with the processes in it.

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::bridge::PORTS_MAX;
-use super::pool::Pool;
+use super::pool::{Pool, Unfit};
 use crate::config::Subnet;
 use crate::refusal::Refusal;
 
@@ -19,17 +19,46 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// All seats of one bridge.
 pub struct Seats {
-    pool: Rc<RefCell<Pool>>,
+    books: Rc<Books>,
     permits: Arc<Semaphore>,
     count: usize,
+}
+
+struct Books {
+    pool: RefCell<Pool>,
+    /// Ports of the bridge that were had and are free again; beside them those from `ports.1` on.
+    ports: RefCell<(Vec<u16>, u16)>,
+    /// Told when a seat becomes free.
+    freed: Notify,
 }
 
 /// One of them; free again when it is dropped.
 pub struct Seat {
     ip: Ipv4Addr,
-    pool: Rc<RefCell<Pool>>,
+    port: u16,
+    books: Rc<Books>,
     /// Released after the address, so that whoever has a permit finds an address.
     _permit: OwnedSemaphorePermit,
+}
+
+/// Which address a seat is to have.
+#[derive(Clone, Copy, Debug)]
+pub enum Wish {
+    /// Any.
+    Any,
+    /// This one where nobody has it, else any.
+    Again(Ipv4Addr),
+    /// This one.
+    This(Ipv4Addr),
+}
+
+/// Why a seat cannot be had.
+#[derive(Debug)]
+pub enum Refused {
+    /// Somebody has the address that was asked for.
+    Held,
+    /// Anything else, told already.
+    Otherwise(Refusal),
 }
 
 impl Seats {
@@ -37,18 +66,21 @@ impl Seats {
     pub fn new(subnet: Subnet) -> Self {
         let pool = Pool::new(subnet);
         let count = pool.capacity().min(PORTS_MAX);
-        Self { pool: Rc::new(RefCell::new(pool)), permits: Arc::new(Semaphore::new(count)), count }
+        let books = Books { pool: RefCell::new(pool), ports: RefCell::default(), freed: Notify::new() };
+        Self { books: Rc::new(books), permits: Arc::new(Semaphore::new(count)), count }
     }
 
-    /// A free seat, with the address `before` where that is free. Where there is none and `some_are_leaving`, one of those is waited for.
-    pub fn take(
-        &self,
-        before: Option<Ipv4Addr>,
-        some_are_leaving: bool,
-    ) -> impl Future<Output = Result<Seat, Refusal>> + use<> {
-        let (pool, permits, count) = (self.pool.clone(), self.permits.clone(), self.count);
+    /// Whether `ip` is an address that a seat may have.
+    pub fn holds(&self, ip: Ipv4Addr) -> bool {
+        self.books.pool.borrow().holds(ip)
+    }
+
+    /// A free seat, as wished for. Where there is none and `some_are_leaving`, one of those is waited for.
+    pub fn take(&self, wish: Wish, some_are_leaving: bool) -> impl Future<Output = Result<Seat, Refused>> + use<> {
+        let (books, permits, count) = (self.books.clone(), self.permits.clone(), self.count);
         async move {
-            let full = || Refusal::busy(format_args!("all {count} places on the network are taken"));
+            let full =
+                || Refused::Otherwise(Refusal::busy(format_args!("all {count} places on the network are taken")));
             let permit = match permits.clone().try_acquire_owned() {
                 Ok(permit) => permit,
                 Err(_) if !some_are_leaving => return Err(full()),
@@ -57,11 +89,49 @@ impl Seats {
                     wait.ok().and_then(Result::ok).ok_or_else(full)?
                 }
             };
-            let again = before.filter(|ip| pool.borrow_mut().take_again(*ip));
-            let ip = again.or_else(|| pool.borrow_mut().take()).ok_or_else(full)?;
-            Ok(Seat { ip, pool, _permit: permit })
+            let ip = match wish {
+                Wish::Any => books.pool.borrow_mut().take().ok_or_else(full)?,
+                Wish::Again(ip) => books.pool.borrow_mut().take_again(ip).ok_or_else(full)?,
+                Wish::This(ip) => books.take_this(ip, some_are_leaving).await?,
+            };
+            let port = books.take_port();
+            Ok(Seat { ip, port, books, _permit: permit })
         }
     }
+}
+
+impl Books {
+    async fn take_this(&self, ip: Ipv4Addr, some_are_leaving: bool) -> Result<Ipv4Addr, Refused> {
+        let wait = async {
+            loop {
+                // Listened for before it is tried, so that nothing freed in between is missed.
+                let freed = self.freed.notified();
+                let taken = self.pool.borrow_mut().take_this(ip);
+                match taken {
+                    Err(Unfit::Given) if some_are_leaving => freed.await,
+                    taken => return taken,
+                }
+            }
+        };
+        match tokio::time::timeout(WAIT_MAX, wait).await {
+            Ok(Ok(ip)) => Ok(ip),
+            Ok(Err(Unfit::Outside)) => Err(Refused::Otherwise(outside(ip))),
+            Ok(Err(Unfit::Given)) | Err(_) => Err(Refused::Held),
+        }
+    }
+
+    fn take_port(&self) -> u16 {
+        let (free, next) = &mut *self.ports.borrow_mut();
+        free.pop().unwrap_or_else(|| {
+            *next += 1;
+            *next - 1
+        })
+    }
+}
+
+/// An address that no container can have.
+pub fn outside(ip: Ipv4Addr) -> Refusal {
+    Refusal::bad_value(format_args!("ip={ip} is no address of the network that a container can have"))
 }
 
 impl Seat {
@@ -69,11 +139,18 @@ impl Seat {
     pub fn ip(&self) -> Ipv4Addr {
         self.ip
     }
+
+    /// Its port of the bridge: below [`PORTS_MAX`], and had by one at a time.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.pool.borrow_mut().give_back(self.ip);
+        self.books.pool.borrow_mut().give_back(self.ip);
+        self.books.ports.borrow_mut().0.push(self.port);
+        self.books.freed.notify_waiters();
     }
 }
 
@@ -87,10 +164,26 @@ mod tests {
         let seats = Seats::new("10.0.0.0/29".parse().unwrap());
         let mut taken = Vec::new();
         for _ in 0..5 {
-            taken.push(seats.take(None, false).await.unwrap());
+            taken.push(seats.take(Wish::Any, false).await.unwrap());
         }
-        assert_eq!(seats.take(None, false).await.err().unwrap().code(), Code::Busy);
-        let (waited, ()) = futures::join!(seats.take(None, true), async { drop(taken.swap_remove(2)) });
+        let Err(Refused::Otherwise(refusal)) = seats.take(Wish::Any, false).await else { panic!("there is none") };
+        assert_eq!(refusal.code(), Code::Busy);
+        let (waited, ()) = futures::join!(seats.take(Wish::Any, true), async { drop(taken.swap_remove(2)) });
         assert_eq!(waited.unwrap().ip(), Ipv4Addr::new(10, 0, 0, 4));
+    }
+
+    #[actix::test]
+    async fn a_certain_seat_is_waited_for_where_it_may_be_leaving() {
+        let seats = Seats::new("10.0.0.0/29".parse().unwrap());
+        let ip = Ipv4Addr::new(10, 0, 0, 3);
+        let wanted = Wish::This(ip);
+        let held = seats.take(wanted, false).await.unwrap();
+        assert!(matches!(seats.take(wanted, false).await, Err(Refused::Held)));
+        let other = seats.take(Wish::Any, false).await.unwrap();
+        assert_ne!(other.port(), held.port());
+        let (waited, ()) = futures::join!(seats.take(wanted, true), async { drop((other, held)) });
+        assert_eq!(waited.unwrap().ip(), ip);
+        let outside = seats.take(Wish::This(Ipv4Addr::new(10, 0, 0, 1)), true).await;
+        assert!(matches!(outside, Err(Refused::Otherwise(refusal)) if refusal.code() == Code::BadValue));
     }
 }

@@ -11,7 +11,7 @@ use super::rtnl::{self, Rtnl};
 use super::{bridge, forwarding, marker, rules, wrong};
 use crate::config::Config;
 use crate::journal::{Journal, Step};
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 
 /// The journal's file in the run directory.
 pub const JOURNAL: &str = "network.journal";
@@ -40,6 +40,7 @@ pub fn sweep(config: &Config) -> Result<(), Refusal> {
         swept.push(format!("the nft table inet {}", config.bridge));
     }
     swept.extend(sweep_links(&config.bridge)?);
+    swept.extend(sweep_bridges(&config.bridge, &steps)?);
     let found =
         links()?.iter().find(|link| rtnl::name(link) == config.bridge).and_then(|l| marker::found(rtnl::alias(l)));
     let begun = steps.contains(&Step::Link { name: config.bridge.clone() });
@@ -73,6 +74,22 @@ pub fn sweep_links(bridge: &str) -> Result<Vec<String>, Refusal> {
     Ok(left.into_iter().map(|name| format!("the link {name}")).collect())
 }
 
+/// Deletes the bridges of further networks.
+fn sweep_bridges(bridge: &str, steps: &[Step]) -> Result<Vec<String>, Refusal> {
+    let names = LinkNames::new(bridge);
+    let mut swept = Vec::new();
+    for link in links()?.iter().filter(|link| names.owns_bridge(rtnl::name(link))) {
+        let name = rtnl::name(link).to_owned();
+        match delete_bridge(&name, steps.contains(&Step::Link { name: name.clone() })) {
+            Ok(_) => swept.push(format!("the bridge {name}")),
+            // Somebody else's: in nobody's way until it is needed.
+            Err(refusal) if refusal.code() == Code::InUse => log::warn!("not swept: {refusal}"),
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(swept)
+}
+
 fn delete_table(name: &str) -> Result<bool, Refusal> {
     let what = format!("the nft table inet {name}");
     let mut nfnl = Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
@@ -88,7 +105,7 @@ fn delete_table(name: &str) -> Result<bool, Refusal> {
 }
 
 /// Deletes the bridge `name`; with `begun`, also one that a dead run had made but not marked yet.
-fn delete_bridge(name: &str, begun: bool) -> Result<bool, Refusal> {
+pub fn delete_bridge(name: &str, begun: bool) -> Result<bool, Refusal> {
     let mut host = open()?;
     let what = format!("the link {name}");
     let Some(link) = host.link(name).map_err(|error| wrong(&what, &error))? else { return Ok(false) };

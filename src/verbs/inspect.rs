@@ -10,7 +10,8 @@ use crate::container::storage::Tmpfs;
 use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
 use crate::engine::unanswered;
-use crate::id::VolumeName;
+use crate::id::{Name, VolumeName};
+use crate::network::Endpoint;
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
@@ -72,11 +73,28 @@ fn document(plan: &Plan, view: &View) -> Value {
         "restart": wishes.restart.to_string(),
         "health": plan.health.as_ref().map(|check| health(check, view)),
         "network": {
-            "ip": view.ip,
-            "link": view.link,
+            "mode": wishes.networking.mode.to_string(),
+            "ip": view.endpoints.first().map(|endpoint| endpoint.ip),
+            "alias": wishes.networking.alias,
+            "shares": view.shares.as_ref().map(Name::as_str),
+            "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
+            "networks": view.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
             "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
         },
         "paths": { "data": plan.places.data, "bundle": plan.places.bundle, "log": plan.places.log(), "cgroup": plan.places.cgroup },
+    })
+}
+
+/// One link of a container.
+pub fn endpoint(endpoint: &Endpoint) -> Value {
+    json!({
+        "network": endpoint.network.as_str(),
+        "ip": endpoint.ip,
+        "prefix": endpoint.prefix,
+        "gateway": endpoint.gateway,
+        "internal": endpoint.internal,
+        "interface": endpoint.interface,
+        "link": endpoint.link,
     })
 }
 

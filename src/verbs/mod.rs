@@ -16,6 +16,7 @@ mod inspect;
 mod kill;
 mod logs;
 mod metrics;
+mod network;
 mod pause;
 mod ping;
 mod ps;
@@ -132,6 +133,12 @@ pub const VERBS: &[&Verb] = &[
     &image::tag::VERB,
     &image::prune::VERB,
     &image::verify::VERB,
+    &network::create::VERB,
+    &network::ls::VERB,
+    &network::inspect::VERB,
+    &network::rm::VERB,
+    &network::connect::VERB,
+    &network::disconnect::VERB,
     &volume::create::VERB,
     &volume::ls::VERB,
     &volume::inspect::VERB,
@@ -140,17 +147,7 @@ pub const VERBS: &[&Verb] = &[
 ];
 
 /// Verbs of the protocol that this version does not have yet.
-pub const LATER: &[&str] = &[
-    "commit",
-    "diff",
-    "cp",
-    "network create",
-    "network ls",
-    "network inspect",
-    "network rm",
-    "network connect",
-    "network disconnect",
-];
+pub const LATER: &[&str] = &["commit", "diff", "cp"];
 
 /// First words of verbs of two words.
 const GROUPS: &[&str] = &["image", "network", "volume"];

@@ -84,7 +84,7 @@ fn row(view: &View) -> Line {
             &view.image,
             &view.state(),
             &or_empty(view.pid.map(|pid| pid.to_string())),
-            &or_empty(view.ip.map(|ip| ip.to_string())),
+            &view.ips_text(),
             &view.ports_text(),
             &or_empty(view.exit.map(|code| code.to_string())),
             &view.restarts,

@@ -36,6 +36,5 @@ pub async fn start(child: Child) -> Result<Arc<View>, Refusal> {
 /// The final line of a start. The process may have ended meanwhile; what it ran with is told all the same.
 pub fn told(view: &View) -> Line {
     let pid = view.pid.map_or_else(String::new, |pid| pid.to_string());
-    let ip = view.ip.map_or_else(String::new, |ip| ip.to_string());
-    Line::ok(&OK, &[&view.name, &view.id, &pid, &ip, &view.ports_text()])
+    Line::ok(&OK, &[&view.name, &view.id, &pid, &view.ips_text(), &view.ports_text()])
 }

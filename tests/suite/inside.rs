@@ -180,10 +180,11 @@ fn images_have_an_etc_of_any_kind() {
     symlink("../run/systemd/resolve/stub-resolv.conf", inner.join("etc/resolv.conf")).unwrap();
     symlink(format!("../../../../../../../..{}/hosts", outside.display()), inner.join("etc/hosts")).unwrap();
     let script = "grep -c localhost /etc/hosts; cat /etc/hostname; grep nameserver /etc/resolv.conf";
+    let gateway = daemon.place().subnet().replace(".0/24", ".1");
     for tree in [&none, &link, &inner] {
         for more in ["", "read-only=yes"] {
             let options = format!("rootfs={} hostname=web dns=192.0.2.1 {more}", tree.display());
-            assert_eq!(seen(&daemon, &options, script), "2\nweb\nnameserver 192.0.2.1\n", "{options}");
+            assert_eq!(seen(&daemon, &options, script), format!("2\nweb\nnameserver {gateway}\n"), "{options}");
         }
     }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "nothing is made outside");
@@ -200,9 +201,13 @@ fn name_servers_are_those_that_it_reaches() {
     // Seen by the daemon alone, whose mounts are its own.
     let mount = format!("mount --bind {} $(realpath /etc/resolv.conf)", file.display());
     shell::sh(&format!("nsenter --mount --target {} sh -c '{mount}'", daemon.pid())).succeeds();
-    let own = seen(&daemon, "busybox", "cat /etc/resolv.conf");
+    let gateway = daemon.place().subnet().replace(".0/24", ".1");
+    let asks_us = seen(&daemon, "busybox", "grep -v ^# /etc/resolv.conf");
+    assert_eq!(asks_us, format!("nameserver {gateway}\nsearch example.org\noptions ndots:2\n"));
+    assert_eq!(seen(&daemon, "busybox network=host", "cat /etc/resolv.conf"), lines);
+    let own = seen(&daemon, "busybox network=none", "cat /etc/resolv.conf");
     assert_eq!(own, "search example.org\nnameserver 192.0.2.53\noptions ndots:2\n");
-    let given = seen(&daemon, "busybox dns=192.0.2.1", "cat /etc/resolv.conf");
+    let given = seen(&daemon, "busybox network=none dns=192.0.2.1", "cat /etc/resolv.conf");
     assert_eq!(given, "nameserver 192.0.2.1\nsearch example.org\noptions ndots:2\n");
 }
 

@@ -5,6 +5,7 @@
 
 // What tests are made of.
 mod conn; // a client's connection, and replies as it reads them
+mod dns; // questions of the DNS, and a server that answers them
 mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
 mod peer; // another host: a network namespace beside this one
@@ -32,6 +33,8 @@ mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it
 mod limits; // limits changed while it runs, and what runs
+mod names; // containers found by their names
+mod networks; // how containers are connected
 mod options; // what a container is given by options
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another

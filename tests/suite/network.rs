@@ -4,5 +4,7 @@
 
 mod books;
 mod host;
+mod nets;
+mod resolver;
 mod traffic;
-mod world;
+pub mod world;

@@ -7,7 +7,8 @@ use super::harness::{Daemon, Setup};
 use super::shell;
 use super::transcript::{self, Kept, Step, Transcript};
 
-/// What the page promises of the daemon at the start of each transcript: one image, no volume, nothing that runs.
+/// What the page promises of the daemon at the start of each transcript: one image, no volume, no network but one,
+/// nothing that runs.
 fn prepare(daemon: &Daemon) {
     let clear =
         |name: &String, verb: &str, how: &str| daemon.conn().request(&format!("{verb} {name}{how}")).end.head == "OK";
@@ -18,6 +19,9 @@ fn prepare(daemon: &Daemon) {
         let images = daemon.ok("image ls").column("name");
         images.iter().filter(|name| *name != "localhost/busybox:latest").all(|name| clear(name, "image rm", ""))
     });
+    for name in daemon.ok("network ls").column("name").iter().filter(|name| *name != "bridge") {
+        daemon.ok(&format!("network rm {name}"));
+    }
     daemon.ok("volume prune");
 }
 

@@ -3,6 +3,7 @@
 mod life;
 mod limits;
 mod names;
+mod networks;
 mod process;
 mod security;
 mod storage;
@@ -50,9 +51,9 @@ pub const OPTIONS: [&Opt; 51] = [
     &PULL_TLS_VERIFY,
     &PULL_AUTHFILE,
     &PULL_PLATFORM,
-    &Opt::many("network", "NAME|none|host|container:NAME", "its network").later(),
-    &Opt::once("ip", "ADDRESS", "its address").later(),
-    &Opt::once("alias", "NAME", "another name on its network").later(),
+    &Opt::many("network", "NAME|none|host|container:NAME", "its network"),
+    &Opt::once("ip", "ADDRESS", "its address on the first of its networks"),
+    &Opt::once("alias", "NAME", "another name on its networks"),
     &Opt::many("dns", "ADDRESS", "a name server"),
     &Opt::many("add-host", "NAME:ADDRESS", "a line of /etc/hosts"),
     &Opt::many("volume", "SRC:DST[:ro]", "a directory of the host or a named volume mounted"),
@@ -124,7 +125,9 @@ impl Request {
             (None, Origin::Image { reference, .. }) => reference.container_name()?,
             (None, Origin::Directory(dir)) => directory_name(dir)?,
         };
-        Ok(Self { name, origin, wishes: wishes(args)? })
+        let wishes = wishes(args)?;
+        networks::check(&wishes)?;
+        Ok(Self { name, origin, wishes })
     }
 
     /// What was asked for.
@@ -155,8 +158,9 @@ pub struct Ready {
 impl Ready {
     /// Makes the container, and the volumes that are not there yet.
     pub async fn make(self, engine: &Engine) -> Result<Made, Refusal> {
-        let Self { name, source, wishes } = self;
+        let Self { name, source, mut wishes } = self;
         let takes_input = wishes.takes_input();
+        networks::find(&mut wishes, engine).await?;
         let mut fresh = FreshVolumes { volumes: engine.volumes.clone(), made: Vec::new() };
         let made = match fresh.claim(&wishes, &name).await {
             Ok(volumes) => {
@@ -260,6 +264,7 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         hostname: args.value("hostname", process::hostname)?,
         labels: args.values("label", process::label)?.into_iter().collect::<BTreeMap<_, _>>(),
         publish: args.values("publish", str::parse)?,
+        networking: networks::networking(args)?,
         dns: args.values("dns", names::server)?,
         hosts: args.values("add-host", names::host)?,
         memory,

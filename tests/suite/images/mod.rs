@@ -83,6 +83,7 @@ impl Place {
             run: self.dir.join("run"),
             bridge: "none".to_owned(),
             subnet: None,
+            dns: Vec::new(),
             tools: None,
             stop_timeout: Duration::ZERO,
             log_bounds: gantry::config::LogBounds::default(),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::ContainerId;
-use gantry::network::{Attach, Attachment, Before, Detach, List, Network};
+use gantry::network::{Attach, Before, Detach, List, Network};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 
@@ -53,17 +53,14 @@ fn what_it_had_it_can_have_again() {
         // The address is free when the link is gone, which the kernel tells in its own time.
         let link = first.link.clone();
         until("the link vanishes", || !sh("ip -o link").contains(&link)).await;
-        let before = Some(Before { ip: first.ip, ports: first.ports.clone() });
-        let attach_again = |before| Attach {
-            id: id.clone(),
-            name: "web".parse().unwrap(),
-            publish: published(&["80", "8053:53/udp"]),
-            before,
-        };
+        let before =
+            Some(Before { addresses: vec![(gantry::id::NetworkName::bridge(), first.ip)], ports: first.ports.clone() });
+        let attach_again = |before| Attach { before, ..request(&id, "web", &["80", "8053:53/udp"]) };
         let again = network.send(attach_again(before.clone())).await.unwrap().unwrap();
+        assert_eq!(again.first().map(|endpoint| endpoint.ip), Some(first.ip));
         assert_eq!(again.ports, first.ports);
         let moved = attach(&network, "other", &["80"]).await.unwrap().1;
-        assert!(moved.ip != again.ip && moved.ports != first.ports[..1]);
+        assert!(moved.ip != first.ip && moved.ports != first.ports[..1]);
         network.send(Detach { id: id.clone() }).await.unwrap();
         // Taken meanwhile: another will do, for whoever asked for none by number.
         let process = TcpListener::bind(("0.0.0.0", first.ports[0].host)).unwrap();
@@ -83,7 +80,7 @@ fn fifty_at_once_have_fifty_addresses() {
             async move { attach(&network, &format!("c{nth}"), &["80", "127.0.0.1::53/udp"]).await.unwrap() }
         });
         let all = futures::future::join_all(all).await;
-        let distinct = |of: fn(&Attachment) -> String| {
+        let distinct = |of: fn(&Place) -> String| {
             let mut values: Vec<_> = all.iter().map(|(_, attachment)| of(attachment)).collect();
             values.sort();
             values.dedup();
@@ -93,7 +90,7 @@ fn fifty_at_once_have_fifty_addresses() {
         assert_eq!(distinct(|a| a.link.clone()), 50);
         assert_eq!(distinct(|a| a.ports[0].host.to_string()), 50);
         let rows = network.send(List).await.unwrap();
-        assert_eq!((rows[0].name.as_str(), rows[0].containers), ("bridge", 50));
+        assert_eq!((rows[0].name.as_str(), rows[0].containers.len()), ("bridge", 50));
         assert_eq!(sh("nft list map inet gantry0 published | grep -o ' tcp \\. ' | wc -l").trim(), "50");
         world.stop(network, "gantry0").await;
     });
@@ -139,6 +136,27 @@ fn a_small_subnet_is_used_again_and_again() {
 }
 
 #[test]
+fn an_address_asked_for_is_had_by_one_and_free_again_at_once() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let wanted = Ipv4Addr::new(10, 67, 0, 9);
+        for round in 0..5 {
+            let (id, web) = attach_to(&network, "web", &[], Some(wanted), &[]).await.unwrap();
+            assert_eq!(web.ip, wanted);
+            let refusal = attach_to(&network, "other", &[], Some(wanted), &[]).await.unwrap_err();
+            assert!(refusal.code() == Code::InUse && refusal.message().contains("web:latest"), "{round}: {refusal}");
+            // Its link is about to vanish when this is answered: the next one waits for that.
+            network.send(Detach { id }).await.unwrap();
+        }
+        for outside in ["10.67.0.1", "10.67.255.255", "10.68.0.2", "127.0.0.1"] {
+            let refused = attach_to(&network, "web", &[], outside.parse().ok(), &[]).await;
+            assert_eq!(code(refused), Code::BadValue, "{outside}");
+        }
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
 fn a_process_that_stays_in_its_namespace_holds_nothing_up() {
     on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
@@ -154,12 +172,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
     on_a_host(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
         let id = ContainerId::random().unwrap();
-        let message = |id: &ContainerId| Attach {
-            id: id.clone(),
-            name: "web".parse().unwrap(),
-            publish: published(&["8080:80"]),
-            before: None,
-        };
+        let message = |id: &ContainerId| request(id, "web", &["8080:80"]);
         let (attached, twice, (), ()) = futures::join!(
             async { network.send(message(&id)).await.unwrap() },
             async { network.send(message(&id)).await.unwrap() },

@@ -97,7 +97,7 @@ fn containers_reach_the_outside_masqueraded_and_never_the_hosts_127_0_0_1() {
         });
         assert!(ask_tcp(&web.netns, LOCALHOST, 7777, impatience()).is_err(), "the guard");
         drop((outside, private, open));
-        let counted = counters(web.link.clone()).await.unwrap();
+        let counted = counters(vec![web.link.clone()]).await.unwrap();
         assert!(counted.rx_bytes > 0 && counted.tx_bytes > 0, "{counted:?}");
         world.stop(network, "gantry0").await;
     });

@@ -13,8 +13,8 @@ use std::time::Duration;
 use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
-use gantry::id::{ContainerId, Publish};
-use gantry::network::{Attach, Attachment, Close, Network};
+use gantry::id::{ContainerId, NetworkMode, Networking, Publish, PublishedPort};
+use gantry::network::{Attach, Close, Identity, Network};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 use nix::fcntl::{OFlag, open};
@@ -112,6 +112,7 @@ impl World {
             run,
             bridge: bridge.to_owned(),
             subnet: None,
+            dns: Vec::new(),
             tools: None,
             stop_timeout: patience(),
             log_bounds: gantry::config::LogBounds::default(),
@@ -230,10 +231,50 @@ pub fn published(ports: &[&str]) -> Vec<Publish> {
     ports.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Attachment), Refusal> {
+/// What a test needs to know of a container that is on networks: most of it of its first link.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub netns: PathBuf,
+    pub ip: Ipv4Addr,
+    pub ips: Vec<Ipv4Addr>,
+    pub link: String,
+    pub gateway: Ipv4Addr,
+    pub ports: Vec<PublishedPort>,
+}
+
+/// A request to join the default network.
+pub fn request(id: &ContainerId, name: &str, ports: &[&str]) -> Attach {
+    Attach {
+        id: id.clone(),
+        name: name.parse().unwrap(),
+        networking: Networking::default(),
+        publish: published(ports),
+        dns: Vec::new(),
+        identity: Identity::default(),
+        before: None,
+    }
+}
+
+pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Place), Refusal> {
+    attach_to(network, name, &[], None, ports).await
+}
+
+/// The same on those networks, with that address on the first.
+pub async fn attach_to(
+    network: &Addr<Network>,
+    name: &str,
+    networks: &[&str],
+    ip: Option<Ipv4Addr>,
+    ports: &[&str],
+) -> Result<(ContainerId, Place), Refusal> {
     let id = ContainerId::random().unwrap();
-    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports), before: None };
-    network.send(message).await.unwrap().map(|attachment| (id, attachment))
+    let values: Vec<String> = networks.iter().map(|name| (*name).to_owned()).collect();
+    let networking = Networking { mode: NetworkMode::read(&values)?, ip, alias: None };
+    let attachment = network.send(Attach { networking, ..request(&id, name, ports) }).await.unwrap()?;
+    let first = attachment.first().expect("a link").clone();
+    let ips = attachment.endpoints.iter().map(|endpoint| endpoint.ip).collect();
+    let (netns, ports) = (attachment.netns.expect("a namespace"), attachment.ports);
+    Ok((id, Place { netns, ip: first.ip, ips, link: first.link, gateway: first.gateway, ports }))
 }
 
 pub fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Code {

@@ -1,0 +1,150 @@
+//! Further networks: made and removed while the daemon runs, one at a time. A bridge each, and elements in the sets of the
+//! one table; the bridge is in the journal before it is made.
+
+use actix::prelude::*;
+
+use super::host::Base;
+use super::lock::Lock;
+use super::members::closing;
+use super::message::{Create, Row};
+use super::nets::Net;
+use super::occupied::occupied;
+use super::rtnl::Rtnl;
+use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
+use crate::config::Subnet;
+use crate::events::Kind;
+use crate::id::NetworkName;
+use crate::journal::Step;
+use crate::refusal::Refusal;
+use crate::tools::nft;
+use crate::worker::beside;
+
+/// What a further network's bridge is to be.
+struct Wish {
+    bridge: String,
+    alias: String,
+    subnet: Option<Subnet>,
+    internal: bool,
+}
+
+impl Network {
+    /// Makes a network, in its turn.
+    pub(super) fn make_network(&mut self, create: Create) -> Change<Result<Row, Refusal>> {
+        let (slot, wish) = match self.claim(&create) {
+            Ok(claimed) => claimed,
+            Err(refusal) => return Box::pin(actix::fut::err(refusal)),
+        };
+        let Create { name, internal, .. } = create;
+        // Questions too are a way out.
+        let forwarder = (!internal).then(|| self.forwarder.clone());
+        let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
+        let made = async move {
+            let base = beside(move || lay(&wish)).await?;
+            let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
+            nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
+            let resolver = dns::Server::start(sockets, base.subnet, forwarder)?;
+            Ok((base, resolver))
+        };
+        Box::pin(made.into_actor(self).then(move |made: Result<(Base, dns::Server), Refusal>, network, _| match made {
+            Ok((base, resolver)) => {
+                log::info!("the network {name} is up, {} on the bridge {}", base.subnet, base.bridge);
+                let net = Net::new(base, slot, internal, resolver);
+                let row = network.row(&name, &net);
+                network.bus.publish(Kind::Network, name.as_str(), "create", Vec::new());
+                network.nets.insert(name, net);
+                Box::pin(actix::fut::ok(row)) as Change<_>
+            }
+            Err(refusal) => Box::pin(network.take_away(bridge).map(|_, _, _| Err(refusal))),
+        }))
+    }
+
+    /// Finds a place for a network among the others, and writes down what will be made of it.
+    fn claim(&mut self, create: &Create) -> Result<(u8, Wish), Refusal> {
+        let host = self.host.as_mut().filter(|_| !self.closing).ok_or_else(closing)?;
+        if self.nets.contains_key(&create.name) {
+            return Err(Refusal::exists(format_args!("a network {} is there already", create.name)));
+        }
+        let taken = |slot: u8| {
+            let mut slots = self.nets.values().map(|net| net.slot).chain(self.leaving.values().map(|l| l.slot));
+            slots.any(|other| other == slot)
+        };
+        let slot = (1..=u8::MAX).find(|slot| !taken(*slot));
+        let slot =
+            slot.ok_or_else(|| Refusal::busy(format_args!("{} networks are there, the most there can be", u8::MAX)))?;
+        let bridge = self.names.bridge(slot);
+        host.record(Step::Link { name: bridge.clone() })?;
+        Ok((slot, Wish { bridge, alias: host.alias.clone(), subnet: create.subnet, internal: create.internal }))
+    }
+
+    /// Removes a network that nobody is on, in its turn.
+    pub(super) fn remove_network(&mut self, name: NetworkName) -> Change<Result<(), Refusal>> {
+        let net = match self.give_up(&name) {
+            Ok(net) => net,
+            Err(refusal) => return Box::pin(actix::fut::err(refusal)),
+        };
+        let gone = self.take_away(net.base.bridge.clone());
+        Box::pin(gone.then(move |gone, network, _| match gone {
+            Ok(()) => {
+                network.bus.publish(Kind::Network, name.as_str(), "remove", Vec::new());
+                let (tools, ruleset) =
+                    (network.tools.clone(), rules::remove(&network.rules.table, &net.base, net.internal));
+                let unruled = async move {
+                    // The bridge is gone: what is left of it in the rules fits nothing.
+                    if let Err(refusal) = nft::load(&tools, ruleset).await {
+                        log::warn!("the rules of {}: {refusal}", net.base.bridge);
+                    }
+                    Ok(())
+                };
+                Box::pin(unruled.into_actor(network)) as Change<_>
+            }
+            Err(refusal) => {
+                network.nets.insert(name, net);
+                Box::pin(actix::fut::err(refusal))
+            }
+        }))
+    }
+
+    /// Strikes a network from the books, so that nobody comes on it any more.
+    fn give_up(&mut self, name: &NetworkName) -> Result<Net, Refusal> {
+        if self.closing {
+            return Err(closing());
+        }
+        if *name == NetworkName::bridge() {
+            return Err(Refusal::denied(format_args!("the network {name} is there from the start, and stays")));
+        }
+        let there = self.residents(name);
+        if !there.is_empty() {
+            let there = there.iter().map(|resident| resident.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Refusal::in_use(format_args!("on the network {name} there are {there}")));
+        }
+        self.nets.remove(name).ok_or_else(|| self.unknown(name))
+    }
+
+    /// Deletes the bridge of a further network, made whole or half, and strikes it from the journal.
+    fn take_away(&mut self, bridge: String) -> Change<Result<(), Refusal>> {
+        let step = Step::Link { name: bridge.clone() };
+        let deleted = beside(move || sweep::delete_bridge(&bridge, true).map(drop));
+        Box::pin(deleted.into_actor(self).map(move |deleted, network, _| {
+            match (&deleted, &mut network.host) {
+                (Ok(()), Some(host)) => host.forget(&step),
+                (Err(refusal), _) => log::warn!("not undone: {refusal}"),
+                _ => {}
+            }
+            deleted
+        }))
+    }
+}
+
+/// Makes the bridge of a further network. What it leaves where it fails is the asker's to take away. Blocks.
+fn lay(wish: &Wish) -> Result<Base, Refusal> {
+    let _turn = Lock::turn()?;
+    let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+    let subnet = subnet::choose(wish.subnet, &occupied(&mut host, None)?)?;
+    let gateway = pool::gateway(subnet);
+    let index = bridge::create(&mut host, &wish.bridge, &wish.alias, gateway, subnet);
+    let index = index.map_err(|error| wrong(&format!("the bridge {}", wish.bridge), &error))?;
+    if !wish.internal {
+        forwarding::open_loopback(&wish.bridge)?;
+    }
+    Ok(Base { bridge: wish.bridge.clone(), index, subnet, gateway })
+}

@@ -1,0 +1,65 @@
+//! The books of links that are about to vanish: the kernel takes them away with their namespace, and tells us.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::message::Endpoint;
+use super::rtnl::Rtnl;
+use super::seats::Seat;
+use super::{Change, Network, bridge};
+
+/// How long a link may take to vanish before it is deleted: some process is still in its namespace then.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+
+/// A link that is about to vanish.
+pub struct Leaving {
+    /// Of which network.
+    pub slot: u8,
+    /// Free when it is dropped.
+    _seat: Seat,
+}
+
+impl Network {
+    /// The link vanished: its seat is free.
+    pub(super) fn vanished(&mut self, link: &str) {
+        if self.leaving.remove(link).is_some() {
+            self.count();
+        }
+    }
+
+    /// Keeps the seat until its link has vanished, and sees to it that it does.
+    pub(super) fn leave(&mut self, endpoint: Endpoint, seat: Seat, ctx: &mut Context<Self>) {
+        let slot = self.nets.get(&endpoint.network).map_or(0, |net| net.slot);
+        self.leaving.insert(endpoint.link.clone(), Leaving { slot, _seat: seat });
+        self.count();
+        Self::remind(endpoint.link, ctx);
+    }
+
+    fn remind(link: String, ctx: &mut Context<Self>) {
+        ctx.run_later(LINGER_MAX, move |network, ctx| {
+            if network.leaving.contains_key(&link) {
+                let expelled = network.expel(link);
+                ctx.spawn(expelled);
+            }
+        });
+    }
+
+    /// Deletes a link that does not vanish by itself.
+    pub(super) fn expel(&mut self, link: String) -> Change<()> {
+        let name = link.clone();
+        let deleted = self.job(move || Rtnl::open().and_then(|mut host| bridge::delete(&mut host, &name)));
+        Box::pin(deleted.into_actor(self).map(move |deleted, network, ctx| match deleted {
+            Ok(Ok(())) => network.vanished(&link),
+            Ok(Err(error)) => {
+                log::warn!("the link {link} cannot be deleted yet: {error}");
+                Self::remind(link, ctx);
+            }
+            Err(refusal) => log::error!("{}", refusal.message()),
+        }))
+    }
+
+    pub(super) fn count(&self) {
+        self.open.send_replace(self.members.len() + self.leaving.len());
+    }
+}

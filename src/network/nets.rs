@@ -1,0 +1,81 @@
+//! The books of networks: which there are, and who may be connected to them how.
+
+use super::host::Base;
+use super::message::{Endpoint, Row};
+use super::names::LinkNames;
+use super::seats::{self, Seat, Seats};
+use super::{Network, dns};
+use crate::id::{NetworkMode, NetworkName, Networking};
+use crate::refusal::Refusal;
+
+/// One network.
+pub struct Net {
+    /// Its bridge and addresses.
+    pub base: Base,
+    /// It has no way out.
+    pub internal: bool,
+    /// Its number: 0 is the one that is there from the start.
+    pub slot: u8,
+    /// Its seats.
+    pub seats: Seats,
+    /// Where the containers on it ask for names, until it is taken down.
+    pub resolver: Option<dns::Server>,
+}
+
+impl Net {
+    /// The network on the bridge of `base`.
+    pub fn new(base: Base, slot: u8, internal: bool, resolver: dns::Server) -> Self {
+        Self { seats: Seats::new(base.subnet), base, internal, slot, resolver: Some(resolver) }
+    }
+
+    /// The link of whoever has `seat`.
+    pub fn endpoint(&self, name: &NetworkName, names: &LinkNames, seat: &Seat, interface: String) -> Endpoint {
+        let prefix = self.base.subnet.prefix;
+        let link = match self.slot {
+            0 => names.of(seat.ip(), prefix),
+            slot => names.at(slot, seat.port()),
+        };
+        let (network, gateway, internal) = (name.clone(), self.base.gateway, self.internal);
+        Endpoint { network, link, interface, ip: seat.ip(), prefix, gateway, internal }
+    }
+}
+
+impl Network {
+    /// Whether a container can be connected so.
+    pub(super) fn vet(&self, networking: &Networking, publishes: bool) -> Result<(), Refusal> {
+        networking.check(publishes)?;
+        let NetworkMode::On(names) = &networking.mode else { return Ok(()) };
+        let nets = names.iter().map(|name| self.nets.get(name).ok_or_else(|| self.unknown(name)));
+        let nets: Vec<&Net> = nets.collect::<Result<_, _>>()?;
+        if let (Some(ip), Some(first)) = (networking.ip, nets.first())
+            && !first.seats.holds(ip)
+        {
+            return Err(seats::outside(ip).within(format_args!("{} ({})", networking.mode, first.base.subnet)));
+        }
+        if publishes && nets.iter().all(|net| net.internal) {
+            return Err(Refusal::bad_option("publish= goes with a network that is not internal"));
+        }
+        Ok(())
+    }
+
+    /// There is no such network.
+    pub(super) fn unknown(&self, name: &NetworkName) -> Refusal {
+        Refusal::not_found(format_args!("no network {name}; 'network ls' lists those there are"))
+    }
+
+    /// Every network, by name.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        self.nets.iter().map(|(name, net)| self.row(name, net)).collect()
+    }
+
+    pub(super) fn row(&self, name: &NetworkName, net: &Net) -> Row {
+        Row {
+            name: name.clone(),
+            subnet: net.base.subnet,
+            gateway: net.base.gateway,
+            internal: net.internal,
+            bridge: net.base.bridge.clone(),
+            containers: self.residents(name),
+        }
+    }
+}
