@@ -68,6 +68,8 @@ fn who_looks_on_sees_every_run() {
     daemon.ok("rm job");
     daemon.ok(&format!("run busybox name=job restart=on-failure {WELL_AT_LAST}"));
     assert_eq!(daemon.ok("logs job follow=yes").logs(), runs);
+    // Its log is complete before its address and ports are free.
+    daemon.ok("wait job");
     daemon.ok("rm job");
 }
 
