@@ -30,7 +30,8 @@
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`cgroup`], [`du`] (what trees take on the disk), [`outbox`] (what waits to be written),
+//! noticed), [`config`], [`cgroup`], [`changes`] (what an overlay has changed), [`du`] (what trees take on the
+//! disk), [`outbox`] (what waits to be written),
 //! [`readiness`] (descriptors that are watched), [`worker`] (where blocking work goes).
 //!
 //! # One thread
@@ -45,6 +46,7 @@
 //! build of images. No global registry of actors: addresses go down through constructors.
 
 pub mod cgroup;
+pub mod changes;
 pub mod config;
 pub mod container;
 pub mod daemon;

@@ -7,6 +7,7 @@ mod effects;
 pub mod exec;
 mod fill;
 pub mod follow;
+pub mod layer;
 pub mod limits;
 pub mod log;
 pub mod plan;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-pub use self::ask::{Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
+pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};

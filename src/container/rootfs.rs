@@ -33,14 +33,15 @@ fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
 /// Mounts the overlay.
 ///
 /// `volatile`: nothing of it is synced when it is unmounted, as it does not outlive the daemon anyway; the price is a
-/// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`).
+/// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`). The two that
+/// are off, though a host may have them on: each entry of the upper directory is to say everything by itself.
 pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
     let marker = places.work().join("work/incompat");
     if marker.exists() {
         fs::remove_dir_all(&marker).map_err(|e| Refusal::io(marker.display(), &e))?;
     }
     let options = format!(
-        "lowerdir={},upperdir={},workdir={},volatile",
+        "lowerdir={},upperdir={},workdir={},volatile,redirect_dir=off,metacopy=off",
         escaped(lower),
         escaped(&places.upper()),
         escaped(&places.work())

@@ -1,7 +1,7 @@
 //! The runtime spec: a plan and the network it got, as the `config.json` that crun reads (OCI runtime-spec 1.0.2). Pure.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -139,6 +139,12 @@ fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
         cpu = cpu.cpus(cpus.clone());
     }
     cpu.build()
+}
+
+/// Every path that something is mounted on.
+pub fn mount_points(plan: &Plan) -> Result<Vec<PathBuf>, Refusal> {
+    let mounts = mounts(plan).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
+    Ok(mounts.iter().map(|mount| mount.destination().clone()).collect())
 }
 
 fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {

@@ -3,8 +3,10 @@
 
 mod call;
 mod check;
+mod commit;
 mod create;
 mod df;
+mod diff;
 mod events;
 mod exec;
 mod help;
@@ -111,6 +113,8 @@ pub const VERBS: &[&Verb] = &[
     &exec::VERB,
     &top::VERB,
     &update::VERB,
+    &diff::VERB,
+    &commit::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
     &image::inspect::VERB,
@@ -133,8 +137,6 @@ pub const LATER: &[&str] = &[
     "attach",
     "input",
     "resize",
-    "commit",
-    "diff",
     "cp",
     "network create",
     "network ls",

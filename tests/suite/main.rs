@@ -24,7 +24,9 @@ mod tags; // tags, cancel, and the bounds of a connection
 mod words; // the vectors of words.tsv
 
 // The engine.
+mod commit; // images made of containers
 mod crowd; // thirty at once
+mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container

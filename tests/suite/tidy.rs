@@ -19,8 +19,21 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Used by every layer; they use only each other.
-const LEAVES: &[&str] =
-    &["wire", "id", "refusal", "events", "journal", "link", "config", "cgroup", "du", "outbox", "readiness", "worker"];
+const LEAVES: &[&str] = &[
+    "wire",
+    "id",
+    "refusal",
+    "events",
+    "journal",
+    "link",
+    "config",
+    "cgroup",
+    "changes",
+    "du",
+    "outbox",
+    "readiness",
+    "worker",
+];
 
 /// The most lines of a file.
 const LINES_MAX: usize = 400;
