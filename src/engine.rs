@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 use crate::config::Config;
 use crate::container::exec::{Exec, Execs};
@@ -41,6 +41,8 @@ pub struct Engine {
     pub postage: Rc<Postage>,
     /// Held by whoever measures how much disk things take: one at a time, however many ask.
     pub measuring: Arc<Mutex<()>>,
+    /// Held by whoever walks through a container's files on a thread of its own: so many at once.
+    pub walkers: Arc<Semaphore>,
     /// When the daemon began.
     pub began: Instant,
     /// Told when the daemon is to end.

@@ -1,10 +1,13 @@
 //! What a container can be asked: the messages of its actor, and how each becomes an event.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use tokio::sync::{Mutex, oneshot};
 
 use super::plan::{Plan, Source};
 use super::state::{Event, Phase};
@@ -62,6 +65,21 @@ pub struct Inspect;
 #[derive(Message)]
 #[rtype(result = "Result<Source, Refusal>")]
 pub struct Hold;
+
+/// Asks where a container's files are reached.
+#[derive(Message)]
+#[rtype(result = "Result<RootNow, Refusal>")]
+pub struct Root;
+
+/// Where they are.
+pub enum RootNow {
+    /// Where its first process has its root.
+    Running(OwnedFd),
+    /// Not mounted. Whoever mounts them holds the lock.
+    Still(Arc<Plan>, Arc<Mutex<()>>),
+    /// About to be mounted or taken down.
+    Changing,
+}
 
 /// Gives a container other limits: at once where it runs, and for every start to come.
 #[derive(Message)]
@@ -148,6 +166,27 @@ impl Handler<Hold> for Container {
     fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
         let kept = self.kept.as_ref().map(|kept| kept.source.clone());
         kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
+    }
+}
+
+impl Handler<Root> for Container {
+    type Result = Result<RootNow, Refusal>;
+
+    fn handle(&mut self, _: Root, _: &mut Context<Self>) -> Self::Result {
+        match (self.state.phase, &self.init) {
+            (Phase::Created | Phase::Exited, _) => Ok(RootNow::Still(self.plan.clone(), self.files.clone())),
+            (Phase::Removing, _) => Err(Refusal::not_found("it is being removed").within(&self.plan.name)),
+            (Phase::Running | Phase::Paused | Phase::Stopping, Some(init)) => {
+                let path = format!("/proc/{}/root", init.pid);
+                let root = open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+                // Asked behind that: as long as it is there, the pid has been its own.
+                match root {
+                    Ok(root) if init.held.is_there() => Ok(RootNow::Running(root)),
+                    _ => Ok(RootNow::Changing),
+                }
+            }
+            _ => Ok(RootNow::Changing),
+        }
     }
 }
 

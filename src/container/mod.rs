@@ -2,6 +2,7 @@
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
 mod ask;
+pub mod copy;
 pub mod devices;
 mod effects;
 pub mod exec;
@@ -31,9 +32,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
+pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Root, RootNow, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
@@ -90,6 +91,8 @@ pub struct Container {
     state: State,
     view: watch::Sender<Arc<View>>,
     init: Option<Init>,
+    /// Held by whoever mounts its files while it does not run, and by its start.
+    files: Arc<Mutex<()>>,
     /// What the last run left for the runtime to forget.
     unreaped: Vec<Step>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
@@ -127,6 +130,7 @@ impl Container {
             state,
             view,
             init: None,
+            files: Arc::default(),
             unreaped: Vec::new(),
             starters: Vec::new(),
             preparers: vec![prepared],
@@ -173,7 +177,9 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                self.spawn(ctx, async {
+                let files = self.files.clone();
+                self.spawn(ctx, async move {
+                    let _files = files.lock_owned().await;
                     Outcome::Launched(effects::launch(plan, journal, ground).await.map(Box::new))
                 });
             }

@@ -14,6 +14,8 @@ const ROW: [&str; 2] = ["kind", "path"];
 const OK: [&str; 1] = ["count"];
 /// How many rows wait for the client before the walk does.
 const AHEAD: usize = 256;
+/// Bytes of the thread's stack: the walk does not call itself.
+const STACK: usize = 256 << 10;
 
 /// `diff NAME` → `ROW kind= path=`…, `OK count=`
 pub const VERB: Verb = Verb {
@@ -30,8 +32,11 @@ pub const VERB: Verb = Verb {
 async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
     let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let busy = |_| Refusal::busy("too many look through containers' files already; try again");
+    let _turn = call.engine.walkers.clone().try_acquire_owned().map_err(busy)?;
     let (rows, mut told) = mpsc::channel(AHEAD);
-    let walk = worker::beside(move || {
+    // A thread of its own, since it goes at the client's pace.
+    let walk = worker::apart("diff", STACK, move || {
         let tell = |change: &Change<'_>| rows.blocking_send(row(change)).map_err(|_| Refusal::cancelled("nobody asks"));
         layer::overlay(&plan)?.changes(&mut { tell })
     });

@@ -4,6 +4,7 @@
 mod call;
 mod check;
 mod commit;
+mod cp;
 mod create;
 mod df;
 mod diff;
@@ -115,6 +116,7 @@ pub const VERBS: &[&Verb] = &[
     &update::VERB,
     &diff::VERB,
     &commit::VERB,
+    &cp::VERB,
     &image::pull::VERB,
     &image::ls::VERB,
     &image::inspect::VERB,
@@ -137,7 +139,6 @@ pub const LATER: &[&str] = &[
     "attach",
     "input",
     "resize",
-    "cp",
     "network create",
     "network ls",
     "network inspect",

@@ -25,6 +25,7 @@ mod words; // the vectors of words.tsv
 
 // The engine.
 mod commit; // images made of containers
+mod copying; // files in and out
 mod crowd; // thirty at once
 mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
