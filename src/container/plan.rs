@@ -131,6 +131,8 @@ pub struct Places {
     pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.
     pub cgroup: String,
+    /// The host's controllers are in hierarchies of v1.
+    pub cgroup_v1: bool,
     /// How long a stop waits where neither request nor image says.
     pub stop_timeout: Duration,
 }

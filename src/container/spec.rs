@@ -168,9 +168,16 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
         mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
     let asked_for = asked_for(plan)?;
-    let etc = etc_files(plan)?.into_iter().filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
+    let mut etc = etc_files(plan)?;
+    etc.retain(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
     // Before the files of /etc, so that these are seen in a volume there too.
-    Ok(mounts.into_iter().chain(asked_for.iter().cloned()).chain(etc).collect())
+    mounts.extend(asked_for.iter().cloned().chain(etc));
+    if plan.places.cgroup_v1 && !plan.wishes.security.privileged {
+        // crun (1.8.1) makes the hierarchies read-only, and not the tmpfs that they are mounted in.
+        let options = ["remount", "bind", "nosuid", "noexec", "nodev", "ro"];
+        mounts.push(mount("/sys/fs/cgroup", "bind", "/sys/fs/cgroup", &options)?);
+    }
+    Ok(mounts)
 }
 
 /// The files that are made for it.

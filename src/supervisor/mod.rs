@@ -168,6 +168,7 @@ impl Supervisor {
             bundle: self.grounds.bundles.join(id.as_str()),
             volumes: self.grounds.volumes.clone(),
             cgroup: format!("{}/{id}", self.grounds.cgroup),
+            cgroup_v1: !self.ground.cgroups.is_v2(),
             stop_timeout: self.grounds.stop_timeout,
         }
     }
