@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use super::plan::{Plan, Source};
 use super::state::{Event, Phase};
-use super::{Container, View, effects};
+use super::{Container, View, effects, userns};
 use crate::cgroup::limits::Limits;
 use crate::id::Signal;
 use crate::refusal::Refusal;
@@ -73,8 +73,8 @@ pub struct Root;
 
 /// Where they are.
 pub enum RootNow {
-    /// Where its first process has its root.
-    Running(OwnedFd),
+    /// Where its first process has its root, and what that is outside where it has ids of its own.
+    Running(OwnedFd, Option<u32>),
     /// Not mounted. Whoever mounts them holds the lock.
     Still(Arc<Plan>, Arc<Mutex<()>>),
     /// About to be mounted or taken down.
@@ -178,10 +178,11 @@ impl Handler<Root> for Container {
             (Phase::Removing, _) => Err(Refusal::not_found("it is being removed").within(&self.plan.name)),
             (Phase::Running | Phase::Paused | Phase::Stopping, Some(init)) => {
                 let path = format!("/proc/{}/root", init.pid);
+                let first = userns::first_of(init.pid);
                 let root = open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
                 // Asked behind that: as long as it is there, the pid has been its own.
                 match root {
-                    Ok(root) if init.held.is_there() => Ok(RootNow::Running(root)),
+                    Ok(root) if init.held.is_there() => Ok(RootNow::Running(root, first)),
                     _ => Ok(RootNow::Changing),
                 }
             }

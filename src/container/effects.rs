@@ -2,6 +2,7 @@
 //! a future that ends in what the state machine hears next; none touches the actor.
 
 use std::cell::RefCell;
+use std::os::unix::fs::FileTypeExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::plan::Plan;
+use super::userns::Ids;
 use super::{program, rootfs, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
@@ -19,12 +21,15 @@ use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
-use crate::worker::{beside, look};
+use crate::worker::{apart, beside, look};
 
 /// How long conmon may take to end when its container has: it writes out what is left of the log.
 const CONMON_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the processes of a container may take to come to where they can be frozen.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The stack in bytes of the thread that mounts for a container with ids of its own.
+const MOUNT_STACK: usize = 256 << 10;
 
 /// A container's journal, shared by its actor and the effect under way. Never borrowed across an await.
 pub type SharedJournal = Rc<RefCell<Journal>>;
@@ -36,6 +41,8 @@ pub struct Run {
     /// Its first process.
     pub init: Init,
     monitor: Monitor,
+    /// The ids that are its own, where it has some.
+    _ids: Option<Arc<Ids>>,
 }
 
 /// A container's first process.
@@ -88,8 +95,8 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
             }
         }
     };
-    let (waiting, attachment) = match futures::join!(starting, furnish(&plan, ground)) {
-        (Ok(waiting), Ok(attachment)) => (waiting, attachment),
+    let (waiting, (attachment, ids)) = match futures::join!(starting, furnish(&plan, ground)) {
+        (Ok(waiting), Ok(furnished)) => (waiting, furnished),
         (Ok(waiting), Err(refusal)) => {
             waiting.dismiss().await;
             return Err(refusal);
@@ -108,8 +115,11 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
     // Held before it may run: until then it cannot end, so that the pid is surely its own.
     let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
+    if let Some(ids) = &ids {
+        give_streams(monitor.init, ids.first, plan.clone()).await?;
+    }
     ground.crun.start(plan.id.as_str()).await?;
-    Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+    Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor, _ids: ids })
 }
 
 /// crun is about to move a process into a cgroup: the wait that this may mean is begun here, beside everything else.
@@ -124,14 +134,36 @@ fn ready_cgroups(ground: &Ground) {
 }
 
 /// Makes what the container's process is to find: its network, its rootfs and its bundle.
-async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<Attachment, Refusal> {
-    let (attachment, mounted) = futures::join!(attach(plan, ground), mount(plan.clone()));
+async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<(Attachment, Option<Arc<Ids>>), Refusal> {
+    let ids = match plan.wishes.security.own_ids {
+        true => Some(Arc::new(beside(Ids::take).await?)),
+        false => None,
+    };
+    let (attachment, mounted) = futures::join!(attach(plan, ids.as_deref(), ground), mount(plan.clone(), ids.clone()));
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
-    let config = spec::make(plan, &attachment.netns, compiled.as_deref())?;
+    let config = spec::make(plan, &attachment.netns, ids.as_deref(), compiled.as_deref())?;
     write_bundle(plan.clone(), (attachment.ip, attachment.gateway), &config).await?;
-    Ok(attachment)
+    Ok((attachment, ids))
+}
+
+/// Lets the container's user open its own standard streams anew (`/dev/stdout`): pipes of the monitor's are root's of
+/// the host, whom it does not know.
+async fn give_streams(pid: i32, first: u32, plan: Arc<Plan>) -> Result<(), Refusal> {
+    let owner = (first.saturating_add(plan.user.uid), first.saturating_add(plan.user.gid));
+    beside(move || {
+        for stream in 0..3 {
+            let path = format!("/proc/{pid}/fd/{stream}");
+            let is_pipe = std::fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo());
+            if is_pipe {
+                std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1))
+                    .map_err(|e| Refusal::io("a standard stream", &e))?;
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The next container with the same filter need not have it compiled.
@@ -145,13 +177,24 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
     }
 }
 
-async fn attach(plan: &Plan, ground: &Ground) -> Result<Attachment, Refusal> {
-    let message = Attach { id: plan.id.clone(), name: plan.name.clone(), publish: plan.wishes.publish.clone() };
+async fn attach(plan: &Plan, ids: Option<&Ids>, ground: &Ground) -> Result<Attachment, Refusal> {
+    let own = ids.map(|ids| ids.namespaces.network.try_clone()).transpose();
+    let namespace = own.map_err(|e| Refusal::io("a network namespace", &e))?;
+    let (id, name, publish) = (plan.id.clone(), plan.name.clone(), plan.wishes.publish.clone());
+    let message = Attach { id, name, publish, namespace };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 
-async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
-    beside(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await
+async fn mount(plan: Arc<Plan>, ids: Option<Arc<Ids>>) -> Result<(), Refusal> {
+    let Some(ids) = ids else {
+        return beside(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await;
+    };
+    // A thread of its own: it becomes another user.
+    apart("mount", MOUNT_STACK, move || {
+        ids.open_way(&plan.places)?;
+        rootfs::mount_mapped(&plan.lower_dir, &plan.places, &ids)
+    })
+    .await
 }
 
 async fn write_bundle(

@@ -22,6 +22,7 @@ pub mod state;
 pub mod storage;
 pub mod usage;
 mod user;
+pub mod userns;
 pub mod view;
 pub mod volumes;
 

@@ -12,6 +12,7 @@ use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
 use super::storage::Storage;
 use super::user::{self, User};
+use super::userns;
 use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
 use crate::id::{ContainerId, Name, Publish, Signal};
@@ -219,6 +220,12 @@ impl Plan {
             Source::Directory(_) => &none,
         };
         let user = user::resolve(wishes.user.as_deref().unwrap_or(&image.user), source.lower_dir())?;
+        if wishes.security.own_ids && [user.uid, user.gid].iter().chain(&user.groups).any(|id| *id >= userns::COUNT) {
+            return Err(Refusal::bad_value(format_args!(
+                "with userns=auto there are ids below {} only",
+                userns::COUNT
+            )));
+        }
         let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
         let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
         let mut labels = image.labels.clone();

@@ -14,6 +14,7 @@ use oci_spec::runtime::{
 use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
+use super::userns::Ids;
 use crate::refusal::Refusal;
 use crate::tools::filters::ANNOTATION;
 
@@ -30,15 +31,15 @@ const INIT: &str = "/dev/init";
 const SHM_SIZE: u64 = 64 << 20;
 
 /// The spec of `plan`, on the network of `netns` (a path that opens it), with its seccomp filter as crun has `compiled` it
-/// where that is known.
-pub fn make(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, Refusal> {
-    build(plan, netns, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
+/// where that is known, and with its `ids` where it has some of its own.
+pub fn make(plan: &Plan, netns: &Path, ids: Option<&Ids>, compiled: Option<&str>) -> Result<Spec, Refusal> {
+    build(plan, netns, ids, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
 }
 
-fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
+fn build(plan: &Plan, netns: &Path, ids: Option<&Ids>, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
     let (storage, security) = (&plan.wishes.storage, &plan.wishes.security);
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(netns)?)
+        .namespaces(namespaces(netns, ids)?)
         .resources(resources(plan)?)
         .cgroups_path(&plan.places.cgroup)
         .sysctl(security.sysctls.clone().into_iter().collect::<HashMap<_, _>>())
@@ -58,7 +59,7 @@ fn build(plan: &Plan, netns: &Path, compiled: Option<&str>) -> Result<Spec, OciS
         .root(RootBuilder::default().path(plan.places.rootfs()).readonly(storage.read_only).build()?)
         .hostname(&plan.hostname)
         .process(process(plan)?)
-        .mounts(mounts(plan)?)
+        .mounts(mounts(plan, ids)?)
         .linux(linux.build()?)
         .build()
 }
@@ -99,11 +100,13 @@ fn masked() -> Vec<String> {
     get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|path| (*path).to_owned())).collect()
 }
 
-fn namespaces(netns: &Path) -> Result<Vec<LinuxNamespace>, OciSpecError> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+fn namespaces(netns: &Path, ids: Option<&Ids>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let fresh = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
     let network = LinuxNamespaceBuilder::default().typ(Network).path(netns).build()?;
-    Ok(vec![fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?, network])
+    let user = ids.map(|ids| LinuxNamespaceBuilder::default().typ(User).path(ids.path()).build()).transpose()?;
+    let fresh = [fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?];
+    Ok(fresh.into_iter().chain([network]).chain(user).collect())
 }
 
 fn resources(plan: &Plan) -> Result<LinuxResources, OciSpecError> {
@@ -143,11 +146,11 @@ fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
 
 /// Every path that something is mounted on.
 pub fn mount_points(plan: &Plan) -> Result<Vec<PathBuf>, Refusal> {
-    let mounts = mounts(plan).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
+    let mounts = mounts(plan, None).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     Ok(mounts.iter().map(|mount| mount.destination().clone()).collect())
 }
 
-fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+fn mounts(plan: &Plan, ids: Option<&Ids>) -> Result<Vec<Mount>, OciSpecError> {
     let shm_size = format!("size={}", plan.wishes.storage.shm_size.unwrap_or(SHM_SIZE));
     let system = if plan.wishes.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
@@ -167,8 +170,9 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
     if let Some(init) = &plan.init {
         mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
-    let asked_for = asked_for(plan)?;
-    let mut etc = etc_files(plan)?;
+    let map = ids.map(Ids::mount_option);
+    let asked_for = asked_for(plan, map.as_deref())?;
+    let mut etc = etc_files(plan, map.as_deref())?;
     etc.retain(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
     // Before the files of /etc, so that these are seen in a volume there too.
     mounts.extend(asked_for.iter().cloned().chain(etc));
@@ -181,25 +185,27 @@ fn mounts(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
 }
 
 /// The files that are made for it.
-fn etc_files(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+fn etc_files(plan: &Plan, map: Option<&str>) -> Result<Vec<Mount>, OciSpecError> {
     // Docker's rule: what it cannot write elsewhere, it cannot write there.
     let access = if plan.wishes.storage.read_only { "ro" } else { "rw" };
     let bound = |file: &&str| {
         let source = plan.places.data.join("etc").join(file);
-        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", access])
+        let options: Vec<&str> = ["bind", "rprivate", access].into_iter().chain(map).collect();
+        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &options)
     };
     ["hosts", "hostname", "resolv.conf"].iter().map(bound).collect()
 }
 
 /// Volumes and tmpfs, outer ones first.
-fn asked_for(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+fn asked_for(plan: &Plan, map: Option<&str>) -> Result<Vec<Mount>, OciSpecError> {
     let tmpfs = plan.wishes.storage.tmpfs.iter().map(|tmpfs| {
         let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
         mount(&tmpfs.destination.to_string_lossy(), "tmpfs", "tmpfs", &options)
     });
     let binds = plan.binds.iter().map(|bind| {
-        let access: &[&str] = if bind.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate", "rw"] };
-        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), access)
+        let access = if bind.read_only { "ro" } else { "rw" };
+        let options: Vec<&str> = ["rbind", "rprivate", access].into_iter().chain(map).collect();
+        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), &options)
     });
     let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
     mounts.sort_by_key(|mount| mount.destination().components().count());

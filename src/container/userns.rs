@@ -28,7 +28,8 @@ const POOL: (u32, u32) = (0x7000_0000, 0x7fff_0000);
 /// Whose line in `/etc/subuid` says which ids are containers' (containers-storage.conf(5)).
 const OWNER: &str = "containers";
 /// What a host must be able to do.
-const NEEDS: &str = "userns=auto needs Linux 5.19 and a file system under the root directory that knows idmapped mounts";
+const NEEDS: &str =
+    "userns=auto needs Linux 5.19 and a file system under the root directory that knows idmapped mounts";
 
 /// The ids of one run, and its namespaces.
 #[derive(Debug)]
@@ -133,7 +134,9 @@ fn claim() -> Result<(u32, UnixDatagram), Refusal> {
             Err(e) => return Err(Refusal::io("a claim to ids", &e)),
         }
     }
-    Err(Refusal::busy("every range of ids is some container's; the line of \"containers\" in /etc/subuid says how many"))
+    Err(Refusal::busy(
+        "every range of ids is some container's; the line of \"containers\" in /etc/subuid says how many",
+    ))
 }
 
 /// The first ids of all ranges that may be given.

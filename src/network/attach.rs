@@ -30,6 +30,8 @@ pub struct Plan {
     pub ip: Ipv4Addr,
     /// The ports asked for.
     pub publish: Vec<Publish>,
+    /// The namespace that somebody made for it, if he did.
+    pub own: Option<OwnedFd>,
     /// A namespace made ahead, if there was one.
     pub namespace: Option<Namespace>,
 }
@@ -56,7 +58,10 @@ impl Plan {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
         let reserved = Reserved::take(&self.publish).map_err(early)?;
-        let namespace = self.namespace.map_or_else(Namespace::create, Ok);
+        let namespace = match self.own {
+            Some(own) => Namespace::adopt(own),
+            None => self.namespace.map_or_else(Namespace::create, Ok),
+        };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         let mut host = Rtnl::open().map_err(|error| refused("a netlink socket", error))?;
         let joined = join(&mut host, &self.base, &self.link, &mut namespace, self.ip).and_then(|()| {

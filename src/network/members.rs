@@ -89,7 +89,12 @@ impl Network {
     }
 
     /// Makes the attachment for the one who has this seat.
-    pub(super) fn begin(&mut self, seat: Result<Seat, Refusal>, publish: Vec<Publish>) -> Change<Outcome> {
+    pub(super) fn begin(
+        &mut self,
+        seat: Result<Seat, Refusal>,
+        publish: Vec<Publish>,
+        own: Option<OwnedFd>,
+    ) -> Change<Outcome> {
         let seat = match seat {
             // The seat may have been waited for.
             Ok(_) if self.closing => return Box::pin(actix::fut::err(closing())),
@@ -97,9 +102,9 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let link = self.names.of(seat.ip(), self.base.subnet.prefix);
-        let namespace = self.spares.take();
+        let namespace = if own.is_some() { None } else { self.spares.take() };
         let (base, nfnl) = (self.base.clone(), self.nfnl.clone());
-        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, namespace };
+        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, own, namespace };
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((link, seat, made?))).into_actor(self))
     }

@@ -38,6 +38,7 @@ mod sweep;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub struct Attach {
     pub name: Name,
     /// The ports to publish.
     pub publish: Vec<Publish>,
+    /// A network namespace that somebody made for it; without one, one of ours.
+    pub namespace: Option<OwnedFd>,
 }
 
 /// A container's place on the network.
@@ -212,7 +215,7 @@ impl Handler<Attach> for Network {
         }
         let id = attach.id;
         let seat = self.seats.take(!self.leaving.is_empty());
-        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish));
+        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish, attach.namespace));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }

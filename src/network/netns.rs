@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use nix::fcntl::{OFlag, open};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
@@ -29,13 +29,25 @@ impl Namespace {
     /// Makes one. Blocks for half a millisecond.
     pub fn create() -> io::Result<Self> {
         // The thread that unshares stays in the new namespace, so it must be one that ends.
-        let maker = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10).spawn(Self::unshare)?;
+        Self::apart(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Ok(open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+        })
+    }
+
+    /// Takes one that somebody else made.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        Self::apart(|| setns(&descriptor, CloneFlags::CLONE_NEWNET).map(|()| descriptor).map_err(io::Error::from))
+    }
+
+    fn apart(enter: impl FnOnce() -> io::Result<OwnedFd> + Send + 'static) -> io::Result<Self> {
+        let make = || Self::furnish(enter()?);
+        let maker = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10).spawn(make)?;
         maker.join().map_err(|_| io::Error::other("the thread that makes a network namespace panicked"))?
     }
 
-    fn unshare() -> io::Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        let descriptor = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    /// For a thread that is in it.
+    fn furnish(descriptor: OwnedFd) -> io::Result<Self> {
         let mut inside = Rtnl::open()?;
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
         // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)

@@ -15,6 +15,7 @@ mod sealed;
 pub mod skopeo;
 mod spawn;
 pub mod umoci;
+pub mod userns;
 
 use std::path::{Path, PathBuf};
 

@@ -77,7 +77,7 @@ async fn reach(child: &Child) -> Result<Reach, Refusal> {
         let settled = |phase| !matches!(phase, Phase::Preparing | Phase::Starting | Phase::Leaving);
         view.wait_for(|view| settled(view.phase)).await.map_err(|_| gone())?;
         match child.addr.send(Root).await.map_err(|e| unanswered(&e))?? {
-            RootNow::Running(root) => return Ok(Reach::Running(root)),
+            RootNow::Running(root, first) => return Ok(Reach::Running(root, first)),
             RootNow::Still(plan, files) => {
                 let guard = files.lock_owned().await;
                 // It may have been started while another copy was waited for.

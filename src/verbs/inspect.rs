@@ -90,6 +90,7 @@ fn security(plan: &Plan) -> Value {
     json!({
         "capabilities": plan.capabilities.names().collect::<Vec<_>>(),
         "privileged": wishes.privileged,
+        "userns": if wishes.own_ids { "auto" } else { "host" },
         "no-new-privileges": wishes.no_new_privileges,
         "seccomp": match (&wishes.seccomp, &plan.seccomp) {
             (_, None) => "unconfined".to_owned(),

@@ -38,6 +38,7 @@ mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod userns; // user ids of its own
 mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.

@@ -23,6 +23,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use self::place::Root;
 use super::plan::Plan;
+use super::userns;
 use crate::refusal::Refusal;
 use crate::worker;
 
@@ -47,8 +48,9 @@ pub enum Way {
 
 /// Where a container's files are reached.
 pub enum Reach {
-    /// By its process's root: with everything that is mounted there.
-    Running(OwnedFd),
+    /// By its process's root, with everything that is mounted there; and what its own root is outside, where it has ids
+    /// of its own.
+    Running(OwnedFd, Option<u32>),
     /// Nowhere yet: they are mounted for the occasion. It does not start as long as the guard is there.
     Still(Arc<Plan>, OwnedMutexGuard<()>),
 }
@@ -85,7 +87,13 @@ const STACK: usize = 8 << 20;
 /// Copies. The thread is not waited for where the daemon leaves: a copy is then cut short.
 pub async fn copy(reach: Reach, way: Way, progress: Progress) -> Result<Copied, Refusal> {
     worker::apart("copy", STACK, move || match reach {
-        Reach::Running(root) => between(root, &way, progress),
+        Reach::Running(root, first) => {
+            // What is made in there belongs to its root; what is made out here, to ours.
+            if let (Some(first), Way::In { .. }) = (first, &way) {
+                userns::become_root_of(first)?;
+            }
+            between(root, &way, progress)
+        }
         Reach::Still(plan, _still) => still::with_root(&plan, |root| between(root, &way, progress)),
     })
     .await

@@ -128,6 +128,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
             id: id.clone(),
             name: "web".parse().unwrap(),
             publish: published(&["8080:80"]),
+            namespace: None,
         };
         let (attached, twice, (), ()) = futures::join!(
             async { network.send(message(&id)).await.unwrap() },

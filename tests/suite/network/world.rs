@@ -218,7 +218,7 @@ pub fn published(ports: &[&str]) -> Vec<Publish> {
 
 pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Attachment), Refusal> {
     let id = ContainerId::random().unwrap();
-    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports) };
+    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports), namespace: None };
     network.send(message).await.unwrap().map(|attachment| (id, attachment))
 }
 
