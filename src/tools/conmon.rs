@@ -2,12 +2,11 @@
 //! 2.1.12.
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use command_fds::{CommandFdExt, FdMapping};
 use nix::fcntl::OFlag;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -16,7 +15,7 @@ use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
-use super::spawn::spawn;
+use super::spawn::spawn_inheriting;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -72,16 +71,12 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     let mut conmon = command(&tools.path(Tool::Conmon)?);
     let program = crun.program()?;
     conmon.args(arguments(&program.path, crun.root(), watch)).current_dir(watch.bundle);
-    conmon.env("_OCI_SYNCPIPE", "3").env("_OCI_STARTPIPE", "4");
+    // conmon itself closes them to what it executes.
+    conmon.env("_OCI_SYNCPIPE", sync_write.as_raw_fd().to_string());
+    conmon.env("_OCI_STARTPIPE", start_read.as_raw_fd().to_string());
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
-    conmon
-        .as_std_mut()
-        .fd_mappings(vec![mapping(sync_write, 3), mapping(start_read, 4)])
-        .map_err(|e| Refusal::internal(format_args!("descriptors for conmon: {e}")))?;
     log::debug!("{:?}", conmon.as_std());
-    // The command goes there, and with it our copies of the child's ends.
-    let child = spawn(conmon).await.map_err(|e| failed(&e))?;
+    let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
     Ok(Waiting { child, start, sync, _crun: program })
 }
 

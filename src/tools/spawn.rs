@@ -3,10 +3,17 @@
 //!
 //! The kernel takes the end of the *thread* that forked for the parent's (prctl(2), `PR_SET_PDEATHSIG`), so that this one
 //! ends with the daemon's only.
+//!
+//! A command without `pre_exec` is started by posix_spawn(3), which copies no page tables, and holds up no other thread: a
+//! fork has every thread that allocates wait until it is done. Descriptors for the child are therefore left to it by
+//! number rather than moved.
 
 use std::cell::OnceCell;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -19,14 +26,20 @@ const STACK: usize = 256 << 10;
 /// A start that somebody waits for.
 struct Job {
     command: Command,
+    inherited: Vec<OwnedFd>,
     runtime: Handle,
     asker: oneshot::Sender<io::Result<Child>>,
 }
 
 /// Starts `command`. What it held for the child, such as descriptors, is dropped by the time this is answered.
 pub async fn spawn(command: Command) -> io::Result<Child> {
+    spawn_inheriting(command, Vec::new()).await
+}
+
+/// The same, with descriptors that the child has under the numbers that they have here.
+pub async fn spawn_inheriting(command: Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {
     let (asker, answer) = oneshot::channel();
-    let job = Job { command, runtime: Handle::current(), asker };
+    let job = Job { command, inherited, runtime: Handle::current(), asker };
     queue()?.send(job).await.map_err(|_| gone())?;
     answer.await.map_err(|_| gone())?
 }
@@ -52,13 +65,25 @@ fn queue() -> io::Result<mpsc::Sender<Job>> {
 }
 
 fn serve(mut jobs: mpsc::Receiver<Job>) {
-    while let Some(Job { mut command, runtime, asker }) = jobs.blocking_recv() {
+    while let Some(Job { mut command, inherited, runtime, asker }) = jobs.blocking_recv() {
         let _inside = runtime.enter();
-        let started = command.spawn();
+        let started = start(&mut command, inherited);
         drop(command);
         // Nobody waits for it any more, and nobody would end it.
         if let Err(Ok(mut child)) = asker.send(started) {
             let _ = child.start_kill();
         }
     }
+}
+
+fn start(command: &mut Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {
+    /// Held while a descriptor is open to whatever is started: no other start comes in between.
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    for fd in &inherited {
+        fcntl_setfd(fd, FdFlags::empty())?;
+    }
+    let started = command.spawn();
+    drop(inherited);
+    started
 }
