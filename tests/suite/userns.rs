@@ -63,9 +63,9 @@ fn everything_else_is_as_in_any_container() {
     // It may do in its own network what its root may.
     assert_eq!(seen(&daemon, "cap-add=NET_ADMIN", "ip link set lo down && echo yes"), "yes\n");
     assert_eq!(seen(&daemon, "read-only=yes", "(echo x >/x) 2>/dev/null || echo no"), "no\n");
-    daemon.ok("run busybox name=web userns=auto publish=127.0.0.1:0:80 -- httpd -f -p 80 -h /www");
-    let port = super::engine::host_port(&daemon.ok("ps name=web"));
-    assert!(super::engine::fetch(&format!("127.0.0.1:{port}")).contains("It works"));
+    let run = daemon.ok("run busybox name=web userns=auto publish=80 -- httpd -f -p 80 -h /www");
+    let page = super::engine::fetch(&format!("127.0.0.1:{}", super::engine::host_port(&run)));
+    assert!(daemon.sh(&page).succeeds().contains("It works"));
     // It can be stopped, and started with what it wrote.
     daemon.ok("exec web user=www -- touch /tmp/mine");
     daemon.ok("stop web timeout=0");
