@@ -1,17 +1,14 @@
 //! What a container can be asked: the messages of its actor, and how each becomes an event.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 use super::plan::{Plan, Source};
 use super::state::{Event, Phase};
-use super::{Container, View, effects, userns};
+use super::{Container, View, effects};
 use crate::cgroup::limits::Limits;
 use crate::id::Signal;
 use crate::refusal::Refusal;
@@ -65,21 +62,6 @@ pub struct Inspect;
 #[derive(Message)]
 #[rtype(result = "Result<Source, Refusal>")]
 pub struct Hold;
-
-/// Asks where a container's files are reached.
-#[derive(Message)]
-#[rtype(result = "Result<RootNow, Refusal>")]
-pub struct Root;
-
-/// Where they are.
-pub enum RootNow {
-    /// Where its first process has its root, and what that is outside where it has ids of its own.
-    Running(OwnedFd, Option<u32>),
-    /// Not mounted. Whoever mounts them holds the lock.
-    Still(Arc<Plan>, Arc<Mutex<()>>),
-    /// About to be mounted or taken down.
-    Changing,
-}
 
 /// Gives a container other limits: at once where it runs, and for every start to come.
 #[derive(Message)]
@@ -166,28 +148,6 @@ impl Handler<Hold> for Container {
     fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
         let kept = self.kept.as_ref().map(|kept| kept.source.clone());
         kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
-    }
-}
-
-impl Handler<Root> for Container {
-    type Result = Result<RootNow, Refusal>;
-
-    fn handle(&mut self, _: Root, _: &mut Context<Self>) -> Self::Result {
-        match (self.state.phase, &self.init) {
-            (Phase::Created | Phase::Exited, _) => Ok(RootNow::Still(self.plan.clone(), self.files.clone())),
-            (Phase::Removing, _) => Err(Refusal::not_found("it is being removed").within(&self.plan.name)),
-            (Phase::Running | Phase::Paused | Phase::Stopping, Some(init)) => {
-                let path = format!("/proc/{}/root", init.pid);
-                let first = userns::first_of(init.pid);
-                let root = open(path.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-                // Asked behind that: as long as it is there, the pid has been its own.
-                match root {
-                    Ok(root) if init.held.is_there() => Ok(RootNow::Running(root, first)),
-                    _ => Ok(RootNow::Changing),
-                }
-            }
-            _ => Ok(RootNow::Changing),
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use tokio::sync::Mutex;
 
 use super::plan::Plan;
 use super::userns::Ids;
@@ -64,7 +65,14 @@ pub struct Exit {
 }
 
 /// Makes the run. What fails is undone before it is told.
-pub async fn launch(plan: Arc<Plan>, journal: SharedJournal, ground: Ground) -> Result<Run, Refusal> {
+pub async fn launch(
+    plan: Arc<Plan>,
+    journal: SharedJournal,
+    ground: Ground,
+    files: Arc<Mutex<()>>,
+) -> Result<Run, Refusal> {
+    // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
+    let _files = files.lock().await;
     let mark = journal.borrow().mark();
     let launched = try_launch(plan, &journal, &ground).await;
     if launched.is_err() {

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Root, RootNow, Start, Stop, Update};
+pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
@@ -179,9 +179,8 @@ impl Container {
         match effect {
             Effect::Launch => {
                 let files = self.files.clone();
-                self.spawn(ctx, async move {
-                    let _files = files.lock_owned().await;
-                    Outcome::Launched(effects::launch(plan, journal, ground).await.map(Box::new))
+                self.spawn(ctx, async {
+                    Outcome::Launched(effects::launch(plan, journal, ground, files).await.map(Box::new))
                 });
             }
             Effect::Release => {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
 
 /// A user namespace and a network namespace of its own. They are there as long as the descriptors or processes in them.
@@ -43,7 +43,7 @@ impl Namespaces {
         };
         drop(release);
         // Whoever reaps what containers leave may have been first.
-        match waitpid(child, None) {
+        match waitid(Id::Pid(child), WaitPidFlag::WEXITED) {
             Ok(_) | Err(Errno::ECHILD) => namespaces,
             Err(e) => Err(e.into()),
         }

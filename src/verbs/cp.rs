@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use super::image::PROGRESS;
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
-use crate::container::copy::{self, Progress, Reach, Way};
+use crate::container::copy::{self, Progress, Reach, Root, RootNow, Way};
 use crate::container::state::Phase;
-use crate::container::{Root, RootNow};
 use crate::engine::unanswered;
 use crate::supervisor::Child;
 use crate::wire::args::absolute;

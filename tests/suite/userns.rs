@@ -148,4 +148,7 @@ fn ids_are_given_back() {
     assert_eq!(conn.refused("run busybox userns=auto privileged=yes -- true"), "bad-option");
     assert_eq!(conn.refused("run busybox userns=mine -- true"), "bad-value");
     assert_eq!(conn.refused("run busybox userns=auto user=70000 -- true"), "bad-value");
+    // A file system that knows no idmapped mounts.
+    let refusal = conn.request("run rootfs=/sys name=job userns=auto -- true").end.text();
+    assert!(refusal.starts_with("unsupported ") && refusal.contains("idmapped"), "{refusal}");
 }

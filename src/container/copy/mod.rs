@@ -10,6 +10,7 @@
 mod attributes;
 mod content;
 mod place;
+mod reach;
 mod still;
 mod tree;
 
@@ -21,7 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use tokio::sync::OwnedMutexGuard;
 
-use self::place::Root;
+use self::place::Base;
+pub use self::reach::{Root, RootNow};
 use super::plan::Plan;
 use super::userns;
 use crate::refusal::Refusal;
@@ -101,8 +103,8 @@ pub async fn copy(reach: Reach, way: Way, progress: Progress) -> Result<Copied, 
 
 fn between(container: OwnedFd, way: &Way, progress: Progress) -> Result<Copied, Refusal> {
     let host = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let host = Root::host(host.map_err(|e| Refusal::io("/", &e.into()))?);
-    let container = Root::container(container);
+    let host = Base::host(host.map_err(|e| Refusal::io("/", &e.into()))?);
+    let container = Base::container(container);
     let (from_root, from, to_root, to, outward) = match way {
         Way::Out { from, to } => (&container, from, &host, to, true),
         Way::In { from, to } => (&host, from, &container, to, false),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::refusal::{Code, Refusal};
 
 /// Where paths begin, and how they are resolved.
-pub struct Root {
+pub struct Base {
     dir: OwnedFd,
     how: ResolveFlags,
 }
@@ -41,7 +41,7 @@ pub enum Target {
     Over(OwnedFd),
 }
 
-impl Root {
+impl Base {
     /// The host's.
     pub fn host(dir: OwnedFd) -> Self {
         Self { dir, how: ResolveFlags::empty() }
@@ -77,7 +77,7 @@ impl Root {
             Err(Errno::NOENT) if is_directory && !source.is_dir() => {
                 Err(Refusal::not_found(format_args!("{}: there is no such directory", path.display())))
             }
-            Err(Errno::NOENT) => self.new(path),
+            Err(Errno::NOENT) => self.entry(path),
             Err(e) => Err(failed(path, e)),
         }
     }
@@ -91,13 +91,13 @@ impl Root {
                 Err(Refusal::bad_value(format_args!("{}: it is there, and no directory", path.display())))
             }
             (_, FileType::RegularFile) if self.is_link(path) => Ok(Target::Over(there)),
-            (_, FileType::RegularFile) => self.new(path),
+            (_, FileType::RegularFile) => self.entry(path),
             _ => Err(Refusal::bad_value(format_args!("{}: neither a directory nor a file", path.display()))),
         }
     }
 
     /// An entry of the directory that `path` lies in, which must be there.
-    fn new(&self, path: &Path) -> Result<Target, Refusal> {
+    fn entry(&self, path: &Path) -> Result<Target, Refusal> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Refusal::bad_value(format_args!("{}: say what it is to be called", path.display())));
         };

@@ -154,7 +154,7 @@ impl Copier {
             }
             Err(e) => return Err(e),
         };
-        self.fill(from, stat, made.into())
+        self.fill(from, stat, &made.into())
     }
 
     /// Writes over what is there, in place.
@@ -165,15 +165,15 @@ impl Copier {
             return Err(Errno::INVAL);
         }
         let to = reopen(there, OFlags::WRONLY | OFlags::TRUNC)?;
-        content::copy(&reopen(from, OFlags::RDONLY)?, &to, length(stat), &self.progress).map_err(errno)?;
+        content::copy(&reopen(from, OFlags::RDONLY)?, &to, length(stat), &self.progress).map_err(|e| errno(&e))?;
         self.copied.files += 1;
         Ok(())
     }
 
-    fn fill(&mut self, from: &OwnedFd, stat: &Stat, to: File) -> Result<(), Errno> {
+    fn fill(&mut self, from: &OwnedFd, stat: &Stat, to: &File) -> Result<(), Errno> {
         let from = reopen(from, OFlags::RDONLY)?;
-        content::copy(&from, &to, length(stat), &self.progress).map_err(errno)?;
-        attributes::take_over(&from, stat, &to, self.outward)
+        content::copy(&from, to, length(stat), &self.progress).map_err(|e| errno(&e))?;
+        attributes::take_over(&from, stat, to, self.outward)
     }
 
     /// Takes away what has the name, but for a directory.
@@ -200,6 +200,6 @@ fn length(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
