@@ -29,10 +29,10 @@ test: setup ## formatting, lints with warnings denied, every test
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
-vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: minutes
+vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: half an hour each
 	$(CARGO) build --locked --bins
 	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \
-	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite tests/vm/run.sh $(or $(RELEASES),12 13)
+	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite TESTS="$(TESTS)" tests/vm/run.sh $(or $(RELEASES),12 13)
 
 bench: setup ## how long a run takes, and the daemon's memory
 	$(CARGO) bench --locked

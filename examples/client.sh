@@ -37,4 +37,5 @@ answer() { # the reply's lines, one after another, to its final line
     exit 1
 }
 
-printf '%s\n' "${request# }" | socat - "UNIX-CONNECT:$socket" | answer
+# By itself socat waits half a second for an answer, and a busy host may take longer.
+printf '%s\n' "${request# }" | socat -t 60 - "UNIX-CONNECT:$socket" | answer

@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Deserialize;
 
+use crate::refusal::Refusal;
+use crate::wire::units;
+
 /// Everything the daemon is told from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -26,8 +29,54 @@ pub struct Config {
     pub tools: Option<PathBuf>,
     /// How long a stop waits before it kills, where nothing else is said.
     pub stop_timeout: Duration,
+    /// How long a container's log may become, where nothing else is said.
+    pub log_bounds: LogBounds,
     /// Print what `check` prints, and exit.
     pub check: bool,
+}
+
+/// How much of a container's log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Bytes in a file before it is put aside; 0 for no bound, as in docker and podman.
+    pub max_size: u64,
+    /// How many files are kept, the one that is written included.
+    pub max_files: u32,
+}
+
+impl Default for LogBounds {
+    /// As many files as docker's `local` driver and the kubelet keep.
+    fn default() -> Self {
+        Self { max_size: 0, max_files: 5 }
+    }
+}
+
+impl LogBounds {
+    /// Fewer bytes than this in a file would put it aside all the time.
+    const SIZE_MIN: u64 = 4 << 10;
+    /// More files than this are more than anybody looks at.
+    const FILES_MAX: u32 = 100;
+
+    /// The bound of a file, where there is one.
+    pub fn limit(self) -> Option<u64> {
+        Some(self.max_size).filter(|size| *size > 0)
+    }
+
+    /// Reads a [`LogBounds::max_size`]. An error is for a person.
+    pub fn size(text: &str) -> Result<u64, Refusal> {
+        match units::size(text)? {
+            1..Self::SIZE_MIN => {
+                Err(Refusal::bad_value(format_args!("{text}: a log is put aside at 4k at least, or at 0, never")))
+            }
+            size => Ok(size),
+        }
+    }
+
+    /// Reads a [`LogBounds::max_files`]. An error is for a person.
+    pub fn files(text: &str) -> Result<u32, Refusal> {
+        let count = units::number(text).filter(|count| (1..=Self::FILES_MAX).contains(count));
+        count.ok_or_else(|| Refusal::bad_value(format_args!("{text:?} is not a number from 1 to {}", Self::FILES_MAX)))
+    }
 }
 
 /// An IPv4 network in CIDR form, between /8 and /29.
@@ -72,6 +121,8 @@ struct File {
     subnet: Option<String>,
     tools: Option<PathBuf>,
     stop_timeout: Option<u64>,
+    log_max_size: Option<String>,
+    log_max_files: Option<u32>,
 }
 
 /// Where the file is looked for when none is named; it need not be there.
@@ -114,6 +165,7 @@ impl Config {
         let path = |name: &str| matches.get_one::<PathBuf>(name).cloned();
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let file = File::read(path("config").as_deref())?;
+        let log_bounds = file.log_bounds()?;
         let run = path("run").or(file.run).unwrap_or_else(|| "/run/gantry".into());
         let config = Self {
             socket: path("socket").or(file.socket).unwrap_or_else(|| run.join("gantry.sock")),
@@ -124,6 +176,7 @@ impl Config {
             subnet: text("subnet").or(file.subnet).map(|subnet| subnet.parse()).transpose()?,
             tools: path("tools").or(file.tools),
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
+            log_bounds,
             check: matches.get_flag("check"),
         };
         config.validate()?;
@@ -157,6 +210,17 @@ impl Config {
 }
 
 impl File {
+    fn log_bounds(&self) -> Result<LogBounds, String> {
+        let wrong = |key: &str, refusal: Refusal| format!("{key}: {}", refusal.message());
+        let LogBounds { max_size, max_files } = LogBounds::default();
+        let size = self.log_max_size.as_deref().map_or(Ok(max_size), LogBounds::size);
+        let files = self.log_max_files.map_or(Ok(max_files), |count| LogBounds::files(&count.to_string()));
+        Ok(LogBounds {
+            max_size: size.map_err(|refusal| wrong("log-max-size", refusal))?,
+            max_files: files.map_err(|refusal| wrong("log-max-files", refusal))?,
+        })
+    }
+
     fn read(named: Option<&Path>) -> Result<Self, String> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
@@ -179,11 +243,20 @@ mod tests {
     #[test]
     fn flags_outweigh_the_file() {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
-        std::fs::write(&file, "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\n").unwrap();
+        std::fs::write(
+            &file,
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\n",
+        )
+        .unwrap();
         let file_name = file.to_str().unwrap();
         let config = read(&["--config", file_name, "--bridge", "flag0"]).unwrap();
         assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));
         assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
+        assert_eq!(config.log_bounds, LogBounds { max_size: 1 << 20, max_files: 3 });
+        for wrong in ["log-max-size = '1'", "log-max-size = 'big'", "log-max-files = 0", "log-max-files = 101"] {
+            std::fs::write(&file, wrong).unwrap();
+            assert!(read(&["--config", file_name]).unwrap_err().starts_with("log-max-"), "{wrong}");
+        }
         std::fs::write(&file, "brigde = 'x'\n").unwrap();
         assert!(read(&["--config", file_name]).unwrap_err().contains("brigde"));
         std::fs::remove_file(&file).unwrap();

@@ -1,5 +1,7 @@
 //! The engine as verbs see it: the actors' addresses and what is asked of several of them at once.
 
+mod samples;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,9 +9,9 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use tokio::sync::{Mutex, Notify, Semaphore};
 
+pub use self::samples::{Sample, Sampler};
 use crate::config::Config;
 use crate::container::exec::{Exec, Execs};
-use crate::container::follow::Changes;
 use crate::container::view::View;
 use crate::events::Bus;
 use crate::images::ImageStore;
@@ -35,8 +37,8 @@ pub struct Engine {
     pub ground: Ground,
     /// More processes in containers.
     pub execs: Rc<Execs>,
-    /// Tells when logs grow.
-    pub changes: Rc<Changes>,
+    /// Samples what containers use, for those who follow.
+    pub sampler: Sampler,
     /// What waits to be written to clients of the control socket.
     pub postage: Rc<Postage>,
     /// Held by whoever measures how much disk things take: one at a time, however many ask.

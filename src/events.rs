@@ -14,7 +14,8 @@ const LAG_MAX: usize = 1024;
 const HISTORY_MAX: usize = 1024;
 
 /// The keys an event may carry beyond `time`, `type`, `name` and `action`.
-pub const DETAILS: [&str; 8] = ["id", "image", "signal", "exit", "oom", "container", "ip", "digest"];
+pub const DETAILS: [&str; 11] =
+    ["id", "image", "signal", "exit", "oom", "container", "ip", "digest", "health", "restarts", "error"];
 
 /// What kind of thing an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@
 //! | [`verbs`] | one file a verb; [`verbs::VERBS`] is the only list of them |
 //! | [`engine`] | the actors' addresses, as verbs see them |
 //! | [`supervisor`] | the `Supervisor` actor: names, children, deaths, those who went |
-//! | [`container`] | the `Container` actor: a pure state machine, effects, runtime spec, rootfs, log, the picture it shows |
+//! | [`container`] | the `Container` actor: a pure state machine, effects, restarts, health, runtime spec, rootfs, log, the picture it shows |
 //! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
 //! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
 //! | [`volumes`] | named volumes, and who uses which |
@@ -30,9 +30,9 @@
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`cgroup`], [`changes`] (what an overlay has changed), [`du`] (what trees take on the
-//! disk), [`outbox`] (what waits to be written),
-//! [`readiness`] (descriptors that are watched), [`worker`] (where blocking work goes).
+//! noticed), [`config`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
+//! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
+//! watched), [`worker`] (where blocking work goes).
 //!
 //! # One thread
 //!
@@ -59,6 +59,7 @@ pub mod journal;
 pub mod link;
 pub mod network;
 pub mod outbox;
+pub mod overlay;
 pub mod readiness;
 pub mod refusal;
 pub mod session;

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
 use crate::cgroup::Cgroups;
+use crate::changes::Changes;
 use crate::journal::Step;
 use crate::network::{self, Network};
 use crate::refusal::Refusal;
@@ -30,6 +31,8 @@ pub struct Ground {
     pub network: Addr<Network>,
     /// The host's control groups.
     pub cgroups: Rc<Cgroups>,
+    /// Tells when files change.
+    pub changes: Rc<Changes>,
 }
 
 /// Undoes `steps` in the order given (newest first), going on past errors. Each error is logged; the steps that failed

@@ -10,6 +10,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The controllers that limits and figures of a container are of.
+const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+
 /// One mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hierarchy {
@@ -70,6 +73,17 @@ impl Cgroups {
     pub fn hybrid_mount(&self) -> Option<&Path> {
         self.v1("memory")?;
         self.hierarchies.iter().find(|h| h.controllers.is_none()).map(|h| h.mount.as_path())
+    }
+
+    /// Which of the controllers that containers are limited by this host does not have.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let unified = self.hierarchies.iter().find(|h| h.controllers.is_none());
+        let list = unified.and_then(|h| fs::read_to_string(h.mount.join("cgroup.controllers")).ok());
+        let list = list.unwrap_or_default();
+        WANTED
+            .into_iter()
+            .filter(|name| self.v1(name).is_none() && !list.split_whitespace().any(|c| c == *name))
+            .collect()
     }
 
     fn v1(&self, controller: &str) -> Option<&Hierarchy> {
@@ -237,6 +251,8 @@ mod tests {
         let hybrid = Cgroups::from_mountinfo(HYBRID);
         assert!(!hybrid.is_v2());
         assert_eq!(hybrid.hybrid_mount(), Some(Path::new("/sys/fs/cgroup/unified")));
+        let elsewhere = HYBRID.replace("/sys/fs/cgroup/unified", "/nowhere");
+        assert_eq!(Cgroups::from_mountinfo(&elsewhere).missing(), ["pids"]);
         assert_eq!(hybrid.dir("cpuacct", "/a/b"), Some(("/sys/fs/cgroup/cpu,cpuacct/a/b".into(), true)));
         let v2 = Cgroups::from_mountinfo("31 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n");
         assert!(v2.is_v2() && v2.hybrid_mount().is_none());

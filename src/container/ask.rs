@@ -6,7 +6,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::plan::{Plan, Source};
+use super::limits::check_swap;
+use super::plan::{Plan, Source, Wishes};
 use super::state::{Event, Phase};
 use super::{Container, View, effects};
 use crate::cgroup::limits::Limits;
@@ -155,11 +156,13 @@ impl Handler<Update> for Container {
     type Result = ResponseActFuture<Self, Result<(), Refusal>>;
 
     fn handle(&mut self, Update { limits }: Update, _: &mut Context<Self>) -> Self::Result {
+        let limits = joined(limits, &self.plan.wishes);
+        let wrong = check_swap(limits.memory, limits.memory_swap).err();
         let refused = match self.state.phase {
             // Its limits are being written by crun at this moment.
             Phase::Starting => Some(Refusal::wrong_state("it is starting; try again")),
             Phase::Removing => Some(Refusal::not_found("it is being removed")),
-            _ => None,
+            _ => wrong,
         };
         let (plan, ground) = (self.plan.clone(), self.ground.clone());
         let runs = self.view.borrow().has_process();
@@ -177,5 +180,15 @@ impl Handler<Update> for Container {
             }
             Err(refusal) => Err(refusal.within(&actor.plan.name)),
         }))
+    }
+}
+
+/// The two limits of memory hang together: where one changes, the other is set again beside it.
+fn joined(limits: Limits, wishes: &Wishes) -> Limits {
+    match (limits.memory, limits.memory_swap) {
+        (None, None) => limits,
+        (memory, both) => {
+            Limits { memory: memory.or(wishes.memory), memory_swap: both.or(wishes.memory_swap), ..limits }
+        }
     }
 }

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
+use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::userns::Ids;
-use super::{program, rootfs, spec, volumes};
+use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
-use crate::network::{Attach, Attachment};
+use crate::network::{Attach, Attachment, Before};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
@@ -64,9 +65,10 @@ pub struct Exit {
     pub oom: bool,
 }
 
-/// Makes the run. What fails is undone before it is told.
+/// Makes the run, with what the last one had of the network where that can be. What fails is undone before it is told.
 pub async fn launch(
     plan: Arc<Plan>,
+    before: Option<Before>,
     journal: SharedJournal,
     ground: Ground,
     files: Arc<Mutex<()>>,
@@ -74,7 +76,7 @@ pub async fn launch(
     // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
     let _files = files.lock().await;
     let mark = journal.borrow().mark();
-    let launched = try_launch(plan, &journal, &ground).await;
+    let launched = try_launch(plan, before, &journal, &ground).await;
     if launched.is_err() {
         let steps = journal.borrow_mut().take_back(mark);
         // What could not be undone was logged and stays on record; the asker hears of the first failure.
@@ -84,7 +86,12 @@ pub async fn launch(
     launched
 }
 
-async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -> Result<Run, Refusal> {
+async fn try_launch(
+    plan: Arc<Plan>,
+    before: Option<Before>,
+    journal: &SharedJournal,
+    ground: &Ground,
+) -> Result<Run, Refusal> {
     let places = &plan.places;
     ready_cgroups(ground);
     let record = |step| journal.borrow_mut().record(step);
@@ -103,7 +110,7 @@ async fn try_launch(plan: Arc<Plan>, journal: &SharedJournal, ground: &Ground) -
             }
         }
     };
-    let (waiting, (attachment, ids)) = match futures::join!(starting, furnish(&plan, ground)) {
+    let (waiting, (attachment, ids)) = match futures::join!(starting, furnish(&plan, before, ground)) {
         (Ok(waiting), Ok(furnished)) => (waiting, furnished),
         (Ok(waiting), Err(refusal)) => {
             waiting.dismiss().await;
@@ -142,12 +149,17 @@ fn ready_cgroups(ground: &Ground) {
 }
 
 /// Makes what the container's process is to find: its network, its rootfs and its bundle.
-async fn furnish(plan: &Arc<Plan>, ground: &Ground) -> Result<(Attachment, Option<Arc<Ids>>), Refusal> {
+async fn furnish(
+    plan: &Arc<Plan>,
+    before: Option<Before>,
+    ground: &Ground,
+) -> Result<(Attachment, Option<Arc<Ids>>), Refusal> {
     let ids = match plan.wishes.security.own_ids {
         true => Some(Arc::new(beside(Ids::take).await?)),
         false => None,
     };
-    let (attachment, mounted) = futures::join!(attach(plan, ids.as_deref(), ground), mount(plan.clone(), ids.clone()));
+    let (attachment, mounted) =
+        futures::join!(attach(plan, before, ids.as_deref(), ground), mount(plan.clone(), ids.clone()));
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
@@ -185,11 +197,16 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
     }
 }
 
-async fn attach(plan: &Plan, ids: Option<&Ids>, ground: &Ground) -> Result<Attachment, Refusal> {
+async fn attach(
+    plan: &Plan,
+    before: Option<Before>,
+    ids: Option<&Ids>,
+    ground: &Ground,
+) -> Result<Attachment, Refusal> {
     let own = ids.map(|ids| ids.namespaces.network.try_clone()).transpose();
     let namespace = own.map_err(|e| Refusal::io("a network namespace", &e))?;
     let (id, name, publish) = (plan.id.clone(), plan.name.clone(), plan.wishes.publish.clone());
-    let message = Attach { id, name, publish, namespace };
+    let message = Attach { id, name, publish, namespace, before };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 
@@ -212,16 +229,30 @@ async fn write_bundle(
 ) -> Result<(), Refusal> {
     let json = serde_json::to_vec(config).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
     beside(move || {
-        program::check(&plan, &plan.places.rootfs())?;
-        rootfs::write_etc(&plan, ip, gateway)?;
+        if let Some(first) = plan.argv.first() {
+            program::check(first, &plan.env, &plan.workdir, &plan.places.rootfs())?;
+        }
+        if let Some(raw) = &plan.raw {
+            raw.write(&plan)?;
+        }
+        etc::write_all(&plan, ip, gateway)?;
         rootfs::write(&plan.places.bundle.join("config.json"), &json)
     })
     .await
 }
 
 /// Waits for the run's end, told by the kernel: conmon is our child, and its status is the container's.
-pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground) -> Exit {
-    let status = monitored_end(&mut run).await;
+///
+/// Its log is kept within bounds meanwhile, and is complete when this ends.
+pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground, logs: Arc<LogFiles>) -> Exit {
+    let (running, over) = oneshot::channel::<()>();
+    let monitored = async {
+        let status = monitored_end(&mut run).await;
+        drop(running);
+        status
+    };
+    let rotated = rotation::keep(plan.log_bounds, &logs, &plan.places.bundle, &ground.changes, over);
+    let (status, ()) = futures::join!(monitored, rotated);
     let code = match status.as_ref().map(std::process::ExitStatus::code) {
         Ok(Some(code)) => code,
         _ => {
@@ -313,8 +344,9 @@ pub async fn reap(rest: Vec<Step>, journal: SharedJournal, ground: Ground) {
     journal.borrow_mut().settle(failed);
 }
 
-/// Removes everything that is left, the journal last.
-pub async fn free(journal: SharedJournal, ground: Ground) {
+/// Removes everything that is left, the journal last. Whoever reads the log reads on.
+pub async fn free(journal: SharedJournal, ground: Ground, logs: Arc<LogFiles>) {
+    logs.hold().await;
     let steps = journal.borrow_mut().take_back(0);
     let failed = undo::all(steps, &ground).await;
     let mut journal = journal.borrow_mut();

@@ -1,102 +1,161 @@
-//! Reading a log: from its end or its beginning, and on as it grows, told by the kernel.
+//! Reading a log in order, through every file it is in: from its end or its beginning, and on as it grows.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::rc::Rc;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use tokio::io::Interest;
-use tokio::sync::oneshot;
-
 use super::log::Record;
-use crate::readiness;
+use super::log_files::{LogFiles, Place, off_thread};
 use crate::refusal::Refusal;
 
 /// How much of a log is read at once.
 const CHUNK: usize = 64 << 10;
 
-/// Reads a log in whole lines.
+/// Reads a log in whole lines. The file it reads is open, so that it reads it to its end even where that is removed.
 pub struct Reader {
+    place: Place,
     file: Arc<File>,
+    /// Of the file.
+    number: u64,
     offset: u64,
 }
 
+/// What a look at a log gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The next lines, LFs included.
+    Lines(Vec<u8>),
+    /// So many files were removed before this reader came to them.
+    Lost(u64),
+    /// Nothing (yet).
+    End,
+}
+
 impl Reader {
-    /// Opens the log at `path`. It can be read on even where it is removed meanwhile.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
-        let file = File::open(path).map_err(|e| Refusal::io("the container's log", &e))?;
-        Ok(Self { file: Arc::new(file), offset: 0 })
+    /// Goes to the beginning of what is left of the log. It can be read on even where it is removed meanwhile.
+    pub async fn open(files: &Arc<LogFiles>) -> Result<Self, Refusal> {
+        let place = files.reader();
+        let opened = place.open(place.oldest()).await;
+        let (number, file) = opened.map_err(|e| Refusal::io("the container's log", &e))?;
+        Ok(Self { place, file, number, offset: 0 })
     }
 
-    /// Goes to where the last `count` lines begin.
+    /// Goes to where the last `count` lines begin, or as many of them as there are.
     pub async fn seek_tail(&mut self, count: u64) -> io::Result<()> {
-        let file = self.file.clone();
-        self.offset = off_thread(move || tail_offset(&file, count)).await?;
+        let mut tail = Tail { wanted: count, lines: 0, begin: 0 };
+        let (oldest, newest) = (self.number, self.place.newest());
+        for number in (oldest..=newest).rev() {
+            let (opened, file) = self.place.open(number).await?;
+            if opened != number {
+                break;
+            }
+            let scanned = file.clone();
+            tail = off_thread(move || tail.file(&scanned)).await?;
+            (self.number, self.file, self.offset) = (number, file, tail.begin);
+            if tail.is_done() {
+                break;
+            }
+        }
         Ok(())
     }
 
-    /// The next lines, LFs included; empty where there are none (yet).
-    pub async fn lines(&mut self) -> io::Result<Vec<u8>> {
-        let (file, offset) = (self.file.clone(), self.offset);
-        let lines = off_thread(move || read_lines(&file, offset)).await?;
-        self.offset += lines.len() as u64;
-        Ok(lines)
+    /// What comes next.
+    pub async fn read(&mut self) -> io::Result<Read> {
+        loop {
+            // Asked first: what was written before the file was put aside is read behind it.
+            let is_final = self.number < self.place.newest();
+            let (file, offset) = (self.file.clone(), self.offset);
+            let (lines, length) = off_thread(move || read_lines(&file, offset, is_final)).await?;
+            self.offset += length;
+            if !lines.is_empty() {
+                return Ok(Read::Lines(lines));
+            }
+            if !is_final {
+                return Ok(Read::End);
+            }
+            let (number, file) = self.place.open(self.number + 1).await?;
+            let lost = number - self.number - 1;
+            (self.number, self.file, self.offset) = (number, file, 0);
+            if lost > 0 {
+                return Ok(Read::Lost(lost));
+            }
+        }
+    }
+
+    /// The number of the file that is being read.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// A path of the file that is being read, by which it can be watched.
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&*self.file)).into()
+    }
+
+    /// Waits until the file that was the newest at the last [`Reader::mark`] is put aside.
+    pub async fn turned(&mut self) {
+        self.place.turned().await;
+    }
+
+    /// Has [`Reader::turned`] wait for what comes from now on.
+    pub fn mark(&mut self) {
+        self.place.mark();
     }
 }
 
-/// A disk may be slow, and the daemon's thread does not wait for it.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
-}
-
-/// Whole lines from `offset` on: conmon cuts lines at 8 KiB, so that a chunk always holds one.
-fn read_lines(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+/// Whole lines from `offset` on, and how long they are in the file: conmon cuts lines at 8 KiB, so that a chunk always holds
+/// one. What a full disk tore has no LF: at the end of a file that is `final`, or within more than conmon writes at once, it
+/// counts as a line.
+fn read_lines(file: &File, offset: u64, is_final: bool) -> io::Result<(Vec<u8>, u64)> {
     let mut chunk = vec![0; CHUNK];
     let read = file.read_at(&mut chunk, offset)?;
     let whole = chunk[..read].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    chunk.truncate(whole);
-    Ok(chunk)
-}
-
-/// Where the last `count` lines of the container begin: scanned from the end, and a line in pieces counts once.
-fn tail_offset(file: &File, count: u64) -> io::Result<u64> {
-    let end = file.metadata()?.len();
-    let mut tail = Tail { wanted: count, lines: 0, begin: end };
-    let mut position = end;
-    // What is behind `position` and has no LF before it yet.
-    let mut rest: Vec<u8> = Vec::new();
-    while position > 0 && !tail.is_done() {
-        let size = position.min(CHUNK as u64);
-        position -= size;
-        let mut block = vec![0; size as usize];
-        file.read_exact_at(&mut block, position)?;
-        block.append(&mut rest);
-        let first = block.iter().position(|byte| *byte == b'\n').map_or(block.len(), |at| at + 1);
-        let whole = if position == 0 { 0 } else { first };
-        tail.scan(&block[whole..], position + whole as u64);
-        block.truncate(whole);
-        rest = block;
+    if whole > 0 || (read < CHUNK && !is_final) {
+        chunk.truncate(whole);
+        return Ok((chunk, whole as u64));
     }
-    Ok(tail.begin)
+    chunk.truncate(read);
+    if read > 0 {
+        chunk.push(b'\n');
+    }
+    Ok((chunk, read as u64))
 }
 
-/// Counts lines from the end of a log towards its beginning.
+/// Counts lines from the end of a log towards its beginning; a line in pieces counts once, whichever files they are in.
 struct Tail {
     wanted: u64,
     lines: u64,
+    /// Where those that are wanted begin, in the file taken in last.
     begin: u64,
 }
 
 impl Tail {
     fn is_done(&self) -> bool {
         self.lines > self.wanted
+    }
+
+    /// Takes in a file that stands right before those taken in earlier, scanned from its end; `begin` is then in it.
+    fn file(mut self, file: &File) -> io::Result<Self> {
+        let end = file.metadata()?.len();
+        self.begin = end;
+        let mut position = end;
+        // What is behind `position` and has no LF before it yet.
+        let mut rest: Vec<u8> = Vec::new();
+        while position > 0 && !self.is_done() {
+            let size = position.min(CHUNK as u64);
+            position -= size;
+            let mut block = vec![0; size as usize];
+            file.read_exact_at(&mut block, position)?;
+            block.append(&mut rest);
+            let first = block.iter().position(|byte| *byte == b'\n').map_or(block.len(), |at| at + 1);
+            let whole = if position == 0 { 0 } else { first };
+            self.scan(&block[whole..], position + whole as u64);
+            block.truncate(whole);
+            rest = block;
+        }
+        Ok(self)
     }
 
     /// Takes in whole lines that begin at `position`, and stand right before those taken in earlier.
@@ -117,69 +176,6 @@ impl Tail {
     }
 }
 
-/// Tells when files grow. One inotify instance serves every follower, as a host has few of them.
-pub struct Changes {
-    inotify: Inotify,
-    waiting: RefCell<HashMap<WatchDescriptor, Vec<oneshot::Sender<()>>>>,
-}
-
-impl Changes {
-    /// Takes an inotify instance and listens to it for as long as the daemon lives.
-    pub fn start() -> io::Result<Rc<Self>> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let fd: OwnedFd = inotify.as_fd().try_clone_to_owned()?;
-        let events = readiness::watch(fd, Interest::READABLE)?;
-        let changes = Rc::new(Self { inotify, waiting: RefCell::default() });
-        let listener = changes.clone();
-        actix_rt::spawn(async move {
-            while let Ok(mut ready) = events.readable().await {
-                if !listener.deliver() {
-                    ready.clear_ready();
-                }
-            }
-        });
-        Ok(changes)
-    }
-
-    /// Arms a notice of the next growth of `reader`'s file. Read once more before waiting for it: what came before the
-    /// arming is not told.
-    pub fn arm(&self, reader: &Reader) -> Result<oneshot::Receiver<()>, Refusal> {
-        let path = format!("/proc/self/fd/{}", reader.file.as_raw_fd());
-        let once = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONESHOT;
-        let watch = self
-            .inotify
-            .add_watch(path.as_str(), once)
-            .map_err(|e| Refusal::errno("following the log (inotify)", e))?;
-        let (sender, receiver) = oneshot::channel();
-        let mut waiting = self.waiting.borrow_mut();
-        let listeners = waiting.entry(watch).or_default();
-        listeners.retain(|listener| !listener.is_closed());
-        listeners.push(sender);
-        Ok(receiver)
-    }
-
-    /// Tells the listeners of what has changed. False when there was nothing to read.
-    fn deliver(&self) -> bool {
-        match self.inotify.read_events() {
-            Ok(events) => {
-                for event in events {
-                    if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                        // Some notices are lost, nobody knows whose: everyone looks again.
-                        self.waiting.borrow_mut().clear();
-                    }
-                    for listener in self.waiting.borrow_mut().remove(&event.wd).unwrap_or_default() {
-                        // One that has stopped listening is no failure.
-                        let _ = listener.send(());
-                    }
-                }
-                true
-            }
-            Err(Errno::EINTR) => true,
-            Err(_) => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +183,10 @@ mod tests {
 
     fn line(flag: char, text: &str) -> String {
         format!("2026-11-21T21:02:37.832192415+00:00 stdout {flag} {text}\n")
+    }
+
+    fn tail_offset(file: &File, wanted: u64) -> io::Result<u64> {
+        Tail { wanted, lines: 0, begin: 0 }.file(file).map(|tail| tail.begin)
     }
 
     fn log_file(text: &str) -> File {

@@ -7,9 +7,9 @@ use std::io::BufWriter;
 use super::plan::{Plan, Source};
 use super::spec;
 use super::volumes::VolumeSource;
-use crate::changes::{Overlay, layer};
 use crate::id::ContainerId;
 use crate::images::ImageConfig;
+use crate::overlay::{Overlay, layer};
 use crate::refusal::Refusal;
 
 /// The overlay of a container.

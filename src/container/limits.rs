@@ -127,6 +127,20 @@ fn cpus(text: &str) -> Option<Vec<u32>> {
     Some(all)
 }
 
+/// Whether the limit of memory and swap together goes with the one of memory alone. In bytes; -1 for none.
+pub fn check_swap(memory: Option<u64>, both: Option<i64>) -> Result<(), Refusal> {
+    let Some(both) = both else { return Ok(()) };
+    let Some(memory) = memory else {
+        return Err(Refusal::bad_option("memory-swap= is of memory and swap together, and goes with memory="));
+    };
+    match u64::try_from(both) {
+        Ok(both) if both < memory => {
+            Err(Refusal::bad_value("memory-swap= is of memory and swap together, and cannot be less than memory="))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,24 +1,34 @@
 //! The actor of one container: hears what is asked and what happened, lets the state machine decide, and sets effects
 //! going. It shows itself by a [`View`] that is replaced at every change.
 
+mod again;
 mod ask;
 pub mod copy;
 pub mod devices;
 mod effects;
+mod etc;
 pub mod exec;
 mod fill;
 pub mod follow;
+mod freeze;
+pub mod health;
 pub mod layer;
 pub mod limits;
 pub mod log;
+pub mod log_files;
+mod phase;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod raw;
+pub mod restart;
 mod rootfs;
+mod rotation;
 pub mod seccomp;
 pub mod security;
 mod spec;
 pub mod state;
+mod stop;
 pub mod storage;
 pub mod usage;
 mod user;
@@ -37,14 +47,17 @@ use tokio::sync::{Mutex, oneshot, watch};
 
 pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
 use self::effects::{Exit, Init, Run, SharedJournal};
+use self::health::{Look, Monitor};
+use self::log_files::LogFiles;
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
-use crate::id::{ContainerId, Signal};
+use crate::id::ContainerId;
 use crate::journal::{Journal, Step};
 use crate::link::{DeathGuard, Died};
-use crate::refusal::{Code, Refusal};
+use crate::network::Before;
+use crate::refusal::Refusal;
 use crate::undo::Ground;
 
 /// How many messages wait for one container; senders that await are held up by it.
@@ -67,6 +80,7 @@ enum Outcome {
     Released(Vec<Step>),
     Reaped,
     Freed,
+    Looked(Option<Look>),
 }
 
 /// Those above a container that it answers to.
@@ -91,6 +105,7 @@ pub struct Container {
     mark: usize,
     state: State,
     view: watch::Sender<Arc<View>>,
+    logs: Arc<LogFiles>,
     init: Option<Init>,
     /// Held by whoever mounts its files while it does not run, and by its start.
     files: Arc<Mutex<()>>,
@@ -102,6 +117,14 @@ pub struct Container {
     stop_timeout: Duration,
     /// When a stop loses its patience, and the timer for it.
     deadline: Option<(Instant, SpawnHandle)>,
+    /// When the run began.
+    began: Instant,
+    /// The timer for its restart by itself.
+    rest: Option<SpawnHandle>,
+    /// What the last run had of the network.
+    before: Option<Before>,
+    /// Its health, where it has a check.
+    monitor: Option<Box<Monitor>>,
     _guard: DeathGuard<ContainerId>,
 }
 
@@ -116,10 +139,12 @@ impl Container {
         prepared: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<Self, Refusal> {
         let journal = Rc::new(RefCell::new(Journal::create(journal)?));
-        let state = State::new(plan.wishes.remove_at_end);
+        let state = State::new(plan.rules());
         let guard = DeathGuard::new(plan.id.clone(), keeper.died.clone());
-        let view = watch::Sender::new(Arc::new(first_view(&plan, &state)));
+        let view = watch::Sender::new(Arc::new(View::first(&plan)));
+        let monitor = plan.health.clone().map(|check| Box::new(Monitor::new(check)));
         let stop_timeout = plan.stop_timeout;
+        let logs = LogFiles::new(plan.places.log());
         Ok(Self {
             plan: Arc::new(plan),
             kept: Some(kept),
@@ -130,6 +155,7 @@ impl Container {
             mark: 0,
             state,
             view,
+            logs,
             init: None,
             files: Arc::default(),
             unreaped: Vec::new(),
@@ -138,6 +164,10 @@ impl Container {
             pausers: Vec::new(),
             stop_timeout,
             deadline: None,
+            began: Instant::now(),
+            rest: None,
+            before: None,
+            monitor,
             _guard: guard,
         })
     }
@@ -145,6 +175,11 @@ impl Container {
     /// Where its picture is seen, now and at every change; it outlives the actor.
     pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.subscribe()
+    }
+
+    /// What it writes, to be read; it outlives the actor.
+    pub fn logs(&self) -> Arc<LogFiles> {
+        self.logs.clone()
     }
 
     /// Takes an event in: decide, show, act.
@@ -165,11 +200,11 @@ impl Container {
     }
 
     fn change_view(&self, change: impl FnOnce(&mut View)) {
-        let phase = self.state.phase;
+        let (phase, goes_on, restarts) = (self.state.phase, self.state.goes_on(), self.state.restarted);
         self.view.send_modify(|view| {
             let view = Arc::make_mut(view);
             change(view);
-            view.phase = phase;
+            (view.phase, view.goes_on, view.restarts) = (phase, goes_on, restarts);
         });
     }
 
@@ -178,9 +213,9 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                let files = self.files.clone();
+                let (before, files) = (self.before.clone(), self.files.clone());
                 self.spawn(ctx, async {
-                    Outcome::Launched(effects::launch(plan, journal, ground, files).await.map(Box::new))
+                    Outcome::Launched(effects::launch(plan, before, journal, ground, files).await.map(Box::new))
                 });
             }
             Effect::Release => {
@@ -198,14 +233,22 @@ impl Container {
                 self.answer_starters(&Err(Refusal::cancelled("it was stopped before it was started")));
             }
             Effect::LetGo => self.let_go(),
-            Effect::Free => self.spawn(ctx, async {
-                effects::free(journal, ground).await;
-                Outcome::Freed
-            }),
+            Effect::Free => {
+                let logs = self.logs.clone();
+                self.spawn(ctx, async {
+                    effects::free(journal, ground, logs).await;
+                    Outcome::Freed
+                });
+            }
             Effect::Signal(signal) => self.signal(signal),
             Effect::AskToStop => self.ask_to_stop(ctx),
+            Effect::CallOff => self.call_off(ctx),
             Effect::Freeze => self.freeze(ctx),
             Effect::Thaw => self.thaw(),
+            Effect::Watch => self.watch_health(ctx),
+            Effect::Unwatch => self.leave_health(ctx),
+            Effect::Rest(wait) => self.rest(wait, ctx),
+            Effect::CancelRest => self.cancel_rest(ctx),
             Effect::Vanish => ctx.stop(),
         }
     }
@@ -224,6 +267,7 @@ impl Container {
             Outcome::Released(rest) => self.released(rest, ctx),
             Outcome::Reaped => self.happened(&Event::Reaped, ctx),
             Outcome::Freed => self.happened(&Event::Freed, ctx),
+            Outcome::Looked(found) => self.looked(found, ctx),
         }
     }
 
@@ -244,13 +288,15 @@ impl Container {
             Ok(run) => {
                 self.show_run(&run);
                 self.init = Some(run.init.clone());
-                let (plan, ground) = (self.plan.clone(), self.ground.clone());
-                self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground).await) });
+                let (plan, ground, logs) = (self.plan.clone(), self.ground.clone(), self.logs.clone());
+                self.spawn(ctx, async { Outcome::Ended(effects::watch(*run, plan, ground, logs).await) });
                 self.tell("start", Vec::new());
+                self.health_begins();
                 self.happened(&Event::Launched, ctx);
                 Ok(self.view.borrow().clone())
             }
             Err(refusal) => {
+                self.tell_failed_restart(&refusal);
                 self.happened(&Event::LaunchFailed, ctx);
                 Err(refusal)
             }
@@ -265,8 +311,10 @@ impl Container {
         }
     }
 
-    fn show_run(&self, run: &Run) {
+    fn show_run(&mut self, run: &Run) {
         let (attachment, pid) = (&run.attachment, run.init.pid);
+        self.began = Instant::now();
+        self.before = Some(Before { ip: attachment.ip, ports: attachment.ports.clone() });
         self.change_view(|view| {
             view.pid = Some(pid);
             view.ip = Some(attachment.ip);
@@ -278,15 +326,13 @@ impl Container {
     }
 
     fn ended(&mut self, exit: Exit, ctx: &mut Context<Self>) {
-        if let Some((_, timer)) = self.deadline.take() {
-            ctx.cancel_future(timer);
-        }
         self.init = None;
+        self.health_ends();
         self.change_view(|view| {
             (view.exit, view.oom, view.finished) = (Some(exit.code), exit.oom, Some(SystemTime::now()));
             view.pid = None;
         });
-        self.happened(&Event::Ended, ctx);
+        self.happened(&Event::Ended { failed: exit.code != 0, ran: self.began.elapsed() }, ctx);
     }
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
@@ -296,60 +342,10 @@ impl Container {
             view.ports.clear();
         });
         let view = self.view.borrow().clone();
+        let exit = view.exit.map_or_else(String::new, |code| code.to_string());
         let oom = if view.oom { "yes" } else { "no" };
-        self.tell(
-            "exit",
-            vec![("exit", view.exit.map_or_else(String::new, |code| code.to_string())), ("oom", oom.to_owned())],
-        );
+        self.tell("exit", vec![("exit", exit), ("oom", oom.to_owned())]);
         self.happened(&Event::Released, ctx);
-    }
-
-    fn ask_to_stop(&mut self, ctx: &mut Context<Self>) {
-        self.signal(self.plan.stop_signal);
-        let at = Instant::now() + self.stop_timeout;
-        match &self.deadline {
-            // Who asks again may make it sooner, never later.
-            Some((earlier, _)) if *earlier <= at => return,
-            Some((_, timer)) => drop(ctx.cancel_future(*timer)),
-            None => {}
-        }
-        let timer = ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx));
-        self.deadline = Some((at, timer));
-    }
-
-    fn signal(&self, signal: Signal) {
-        let Some(init) = &self.init else { return };
-        match init.held.signal(signal) {
-            Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
-            Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
-        }
-    }
-
-    /// Written here and now, so that a freeze and a thaw never overtake each other; waited for elsewhere.
-    fn freeze(&mut self, ctx: &mut Context<Self>) {
-        let (plan, ground) = (self.plan.clone(), self.ground.clone());
-        let written = effects::set_frozen(true, &plan, &ground);
-        if written.is_ok() {
-            self.tell("pause", Vec::new());
-        }
-        self.spawn(ctx, async move { Outcome::Frozen(effects::frozen(written, plan, ground).await) });
-    }
-
-    fn frozen(&mut self, result: &Result<(), Refusal>, ctx: &mut Context<Self>) {
-        // One that was thawed, or ended, in the meantime is no failure of the freezer.
-        if result.as_ref().is_err_and(|refusal| refusal.code() != Code::WrongState) {
-            self.happened(&Event::FreezeFailed, ctx);
-        }
-        for asker in self.pausers.drain(..) {
-            let _ = asker.send(result.clone().map_err(|refusal| refusal.within(&self.plan.name)));
-        }
-    }
-
-    fn thaw(&self) {
-        match effects::set_frozen(false, &self.plan, &self.ground) {
-            Ok(()) => self.tell("resume", Vec::new()),
-            Err(refusal) => ::log::error!("{}: {refusal}", self.plan.name),
-        }
     }
 
     fn let_go(&mut self) {
@@ -360,32 +356,8 @@ impl Container {
 
     fn tell(&self, action: &'static str, details: Vec<(&'static str, String)>) {
         let id = ("id", self.plan.id.to_string());
-        self.bus.publish(
-            Kind::Container,
-            self.plan.name.as_str(),
-            action,
-            std::iter::once(id).chain(details).collect(),
-        );
-    }
-}
-
-fn first_view(plan: &Plan, state: &State) -> View {
-    View {
-        name: plan.name.clone(),
-        id: plan.id.clone(),
-        image: plan.image.as_str().into(),
-        phase: state.phase,
-        pid: None,
-        ip: None,
-        link: None,
-        ports: Vec::new(),
-        exit: None,
-        oom: false,
-        restarts: 0,
-        created: plan.created,
-        started: None,
-        finished: None,
-        labels: plan.labels.clone(),
+        let details = std::iter::once(id).chain(details).collect();
+        self.bus.publish(Kind::Container, self.plan.name.as_str(), action, details);
     }
 }
 

@@ -7,14 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::devices::{self, Device, DeviceWish};
+use super::health::check::{self, Check};
 use super::limits::Ulimit;
+use super::raw::Raw;
+use super::restart::{Pace, Policy, Restarts};
 use super::seccomp::{Filter, Profiles};
 use super::security::{Capabilities, Security};
+use super::state::Rules;
 use super::storage::Storage;
 use super::user::{self, User};
 use super::userns;
 use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
+use crate::config::LogBounds;
 use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
@@ -64,7 +69,8 @@ pub struct Kept {
 /// What a client asks for, checked as far as it can be without its image.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The words behind `--`, in place of the image's Cmd.
+    /// The words behind `--`, in place of the image's Cmd. Bytes that are no text are escaped here, in the entrypoint and
+    /// in the environment ([`super::raw::escape`]).
     pub argv: Option<Vec<String>>,
     /// In place of the image's Entrypoint; empty for none.
     pub entrypoint: Option<Vec<String>>,
@@ -108,14 +114,23 @@ pub struct Wishes {
     pub stop_signal: Option<Signal>,
     /// How long a stop waits.
     pub stop_timeout: Option<Duration>,
+    /// How long its log may become before it is put aside, in bytes; 0 for as long as it likes.
+    pub log_max_size: Option<u64>,
+    /// How many files of its log are kept.
+    pub log_max_files: Option<u32>,
     /// Remove it when it ends.
     pub remove_at_end: bool,
+    /// What happens when it ends by itself.
+    pub restart: Policy,
+    /// What tells whether it is healthy.
+    pub health: check::Wishes,
 }
 
 impl Wishes {
     /// Puts other limits in the place of those that were wished for.
     pub fn limit(&mut self, limits: &Limits) {
         self.memory = limits.memory.or(self.memory);
+        self.memory_swap = limits.memory_swap.or(self.memory_swap);
         self.milli_cpus = limits.milli_cpus.or(self.milli_cpus);
         self.pids = limits.pids.or(self.pids);
     }
@@ -136,6 +151,8 @@ pub struct Places {
     pub cgroup_v1: bool,
     /// How long a stop waits where neither request nor image says.
     pub stop_timeout: Duration,
+    /// The bounds of its log where the request does not say.
+    pub log_bounds: LogBounds,
 }
 
 impl Places {
@@ -179,6 +196,8 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// Its environment, each key once.
     pub env: Vec<String>,
+    /// The same two in full, where either is not all UTF-8.
+    pub raw: Option<Arc<Raw>>,
     /// Its working directory.
     pub workdir: String,
     /// Who it runs as.
@@ -197,12 +216,16 @@ pub struct Plan {
     pub binds: Vec<Bind>,
     /// The program of the host that comes before its own.
     pub init: Option<PathBuf>,
+    /// What tells whether it is healthy.
+    pub health: Option<Check>,
     /// What was wished for beyond that.
     pub wishes: Wishes,
     /// The signal that asks it to stop.
     pub stop_signal: Signal,
     /// How long a stop waits.
     pub stop_timeout: Duration,
+    /// The bounds of its log.
+    pub log_bounds: LogBounds,
 }
 
 impl Plan {
@@ -227,7 +250,9 @@ impl Plan {
             )));
         }
         let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
-        let argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
+        let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
+        let mut env = environment(&image.env, &wishes.env, &hostname, user.home.as_deref());
+        let raw = Raw::take(&mut argv, &mut env).map(Arc::new);
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
         let own = Capabilities::own()?;
@@ -236,7 +261,8 @@ impl Plan {
         let image_signal = image.stop_signal.as_deref().and_then(|signal| signal.parse().ok());
         Ok(Self {
             argv,
-            env: environment(&image.env, &wishes.env, &hostname, user.home.as_deref()),
+            env,
+            raw,
             workdir: workdir(&wishes, &image.workdir),
             user,
             hostname,
@@ -244,6 +270,7 @@ impl Plan {
             seccomp: profiles.filter(&wishes.security, capabilities)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
             binds: volumes::plan(&wishes, &image.volumes, &places)?,
+            health: Check::plan(&wishes.health, image.healthcheck.as_ref(), &image.shell)?,
             init: wishes.init.then(init::find).transpose()?,
             labels: Arc::new(labels),
             stop_signal: wishes.stop_signal.or(image_signal).unwrap_or(Signal::TERM),
@@ -251,6 +278,7 @@ impl Plan {
                 .stop_timeout
                 .or(image.stop_timeout.map(|seconds| Duration::from_secs(seconds.min(STOP_TIMEOUT_MAX))))
                 .unwrap_or(places.stop_timeout),
+            log_bounds: log_bounds(&wishes, places.log_bounds)?,
             created: SystemTime::now(),
             name,
             id,
@@ -259,6 +287,16 @@ impl Plan {
             image: source.image_name(),
             lower_dir: source.lower_dir().to_owned(),
         })
+    }
+
+    /// What its state machine goes by.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            remove_at_end: self.wishes.remove_at_end,
+            restarts: Restarts::new(self.wishes.restart, Pace::default()),
+            stop_signal: self.stop_signal,
+            checked: self.health.is_some(),
+        }
     }
 }
 
@@ -274,6 +312,17 @@ fn argv(wishes: &Wishes, entrypoint: &[String], cmd: &[String]) -> Result<Vec<St
         None => Err(Refusal::bad_value("no command: the image has none, so give one behind --")),
         Some("") => Err(Refusal::no_command("the program's name is empty")),
         Some(_) => Ok(argv),
+    }
+}
+
+fn log_bounds(wishes: &Wishes, default: LogBounds) -> Result<LogBounds, Refusal> {
+    let bounds = LogBounds {
+        max_size: wishes.log_max_size.unwrap_or(default.max_size),
+        max_files: wishes.log_max_files.unwrap_or(default.max_files),
+    };
+    match (bounds.limit(), wishes.log_max_files) {
+        (None, Some(_)) => Err(Refusal::bad_option("log-max-files= goes with log-max-size=")),
+        _ => Ok(bounds),
     }
 }
 

@@ -1,15 +1,14 @@
-//! A container's files: its directories, the overlay over its source, and the `/etc` files that are made for it. All of
-//! it blocks, and is run off the daemon's thread.
+//! A container's files: its directories, and the overlay over its source. All of it blocks, and is run off the daemon's
+//! thread.
 
 use std::fs::{self, DirBuilder};
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::plan::{Places, Plan};
+use super::plan::Places;
 use super::userns::{self, Ids};
 use crate::refusal::Refusal;
 
@@ -89,39 +88,6 @@ fn escaped(path: &Path) -> String {
     out
 }
 
-/// Writes the `/etc` files that are bound over the image's.
-pub fn write_etc(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> Result<(), Refusal> {
-    let etc = plan.places.data.join("etc");
-    let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    write(&etc.join("hosts"), hosts(plan, ip, gateway).as_bytes())?;
-    write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
-    write(&etc.join("resolv.conf"), resolver(&resolv, &plan.wishes.dns).as_bytes())
-}
-
-fn hosts(plan: &Plan, ip: Ipv4Addr, gateway: Ipv4Addr) -> String {
-    let own = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ip}\t{}\n", plan.hostname);
-    let line = |(name, address): &(String, Option<IpAddr>)| format!("{}\t{name}\n", address.unwrap_or(gateway.into()));
-    plan.wishes.hosts.iter().map(line).fold(own, |hosts, line| hosts + &line)
-}
-
-/// The host's resolver configuration, with `servers` where there are any.
-fn resolver(resolv: &str, servers: &[IpAddr]) -> String {
-    if servers.is_empty() {
-        return without_loopback(resolv);
-    }
-    let rest = resolv.lines().filter(|line| !line.starts_with("nameserver")).flat_map(|line| [line, "\n"]);
-    servers.iter().map(|server| format!("nameserver {server}\n")).chain(rest.map(str::to_owned)).collect()
-}
-
-/// The host's resolver configuration without servers that only the host itself can reach.
-fn without_loopback(resolv: &str) -> String {
-    let loopback = |line: &str| {
-        let server = line.strip_prefix("nameserver").map(str::trim);
-        server.is_some_and(|s| s.starts_with("127.") || s == "::1")
-    };
-    resolv.lines().filter(|line| !loopback(line)).flat_map(|line| [line, "\n"]).collect()
-}
-
 /// Writes a file that everyone in the container may read.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     fs::write(path, bytes)
@@ -136,17 +102,5 @@ mod tests {
     #[test]
     fn options_survive_odd_paths() {
         assert_eq!(escaped(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
-    }
-
-    #[test]
-    fn servers_of_the_host_alone_are_left_out() {
-        assert_eq!(
-            without_loopback("search x\nnameserver 127.0.0.53\nnameserver 9.9.9.9\n"),
-            "search x\nnameserver 9.9.9.9\n"
-        );
-        assert_eq!(
-            resolver("search x\nnameserver 127.0.0.53\n", &["::2".parse().unwrap()]),
-            "nameserver ::2\nsearch x\n"
-        );
     }
 }

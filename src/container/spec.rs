@@ -14,6 +14,7 @@ use oci_spec::runtime::{
 use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
+use super::raw;
 use super::userns::Ids;
 use crate::refusal::Refusal;
 use crate::tools::filters::ANNOTATION;
@@ -79,11 +80,12 @@ fn process(plan: &Plan) -> Result<Process, OciSpecError> {
         .inheritable(HashSet::new())
         .ambient(HashSet::new())
         .build()?;
+    let argv = if plan.raw.is_some() { vec![raw::PROGRAM.to_owned()] } else { plan.argv.clone() };
     let init = plan.init.iter().flat_map(|_| [INIT.to_owned(), "--".to_owned()]);
     ProcessBuilder::default()
         .terminal(false)
         .user(user)
-        .args(init.chain(plan.argv.iter().cloned()).collect::<Vec<_>>())
+        .args(init.chain(argv).collect::<Vec<_>>())
         .env(plan.env.clone())
         .cwd(&plan.workdir)
         .capabilities(capabilities)
@@ -169,6 +171,10 @@ fn mounts(plan: &Plan, ids: Option<&Ids>) -> Result<Vec<Mount>, OciSpecError> {
     ];
     if let Some(init) = &plan.init {
         mounts.push(mount(INIT, "bind", &init.to_string_lossy(), &["bind", "rprivate", "ro"])?);
+    }
+    if plan.raw.is_some() {
+        let source = raw::program(&plan.places);
+        mounts.push(mount(raw::PROGRAM, "bind", &source.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
     let map = ids.map(Ids::mount_option);
     let asked_for = asked_for(plan, map.as_deref())?;

@@ -3,47 +3,43 @@
 //! ```text
 //! Preparing -> Created -> Starting -> Running -> Stopping -> Leaving -> Exited -> Removing
 //!                 ^           |        ^ |`-----------------------^        |
-//!                 `-----------' failed | v             Starting <---------'
+//!                 `-----------' failed | v             Starting <---------' by hand, or by its policy
 //!                                    Paused
 //! ```
 
+mod asked;
+
+use std::time::Duration;
+
+pub use super::phase::Phase;
+use super::restart::Restarts;
 use crate::id::Signal;
 use crate::refusal::Refusal;
 
-/// Where a container is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Its directories are being made.
-    Preparing,
-    /// Made, and not running yet.
-    Created,
-    /// Network, rootfs and process are being made.
-    Starting,
-    /// Its process runs.
-    Running,
-    /// Every process of it is frozen, or about to be.
-    Paused,
-    /// It was asked to stop, and has not yet.
-    Stopping,
-    /// Its process has ended; address, ports and mount are being freed.
-    Leaving,
-    /// Ended, and everything it ran with is free.
-    Exited,
-    /// Its name is free; what is left of it is being removed.
-    Removing,
+/// What a container is made to be, as far as its life depends on that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// To be removed as soon as a run of it has ended (`rm=yes`).
+    pub remove_at_end: bool,
+    /// Whether it is started again by itself.
+    pub restarts: Restarts,
+    /// The signal that asks it to stop.
+    pub stop_signal: Signal,
+    /// It has a health check.
+    pub checked: bool,
 }
 
-impl Phase {
-    /// The state as the wire names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Preparing | Self::Created | Self::Starting => "created",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Stopping | Self::Leaving => "stopping",
-            Self::Exited | Self::Removing => "exited",
-        }
-    }
+/// How far the restart of a container by itself is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// There is to be none.
+    No,
+    /// To be waited for so long, once the last run is over and done with.
+    Due(Duration),
+    /// The wait is under way.
+    Resting,
+    /// It waits for the last run to be forgotten, or is being started.
+    Starting,
 }
 
 /// The whole state.
@@ -51,6 +47,16 @@ impl Phase {
 pub struct State {
     /// Where it is.
     pub phase: Phase,
+    /// How far its restart by itself is.
+    pub again: Again,
+    /// How often it was restarted by itself.
+    pub restarted: u32,
+    /// Somebody has ended it, so that it does not start again by itself.
+    pub held_back: bool,
+    /// It is being ended because it is unhealthy.
+    pub unhealthy: bool,
+    /// Its health is being looked after.
+    pub watched: bool,
     /// What the runtime keeps of the last run is still being deleted; a new run must wait for that.
     pub reaping: bool,
     /// A start that waits for the reaping.
@@ -59,12 +65,11 @@ pub struct State {
     pub stop_waits: bool,
     /// A signal that waits for the process to be there.
     pub signal_waits: Option<Signal>,
-    /// To be removed as soon as a run of it has ended (`rm=yes`).
-    pub remove_at_end: bool,
     /// Somebody wants it gone as soon as it comes to rest.
     pub remove_waits: bool,
     /// It has run, if only once.
     pub has_run: bool,
+    rules: Rules,
 }
 
 /// What can happen to a container.
@@ -93,7 +98,16 @@ pub enum Event {
     /// The stop timeout has passed.
     DeadlinePassed,
     /// Its process has ended.
-    Ended,
+    Ended {
+        /// With another status than 0.
+        failed: bool,
+        /// How long it ran.
+        ran: Duration,
+    },
+    /// The wait for its restart is over.
+    Rested,
+    /// Its health check has found it unhealthy, and it is to be restarted then.
+    Unhealthy,
     /// Address, ports and mount of the run are free.
     Released,
     /// The runtime has forgotten the run.
@@ -120,6 +134,16 @@ pub enum Effect {
     Freeze,
     /// Let them go on.
     Thaw,
+    /// The stop timeout counts no longer.
+    CallOff,
+    /// Begin to look after its health.
+    Watch,
+    /// Leave its health alone, a look that is under way too.
+    Unwatch,
+    /// Wait so long for its restart.
+    Rest(Duration),
+    /// Wait no longer for it.
+    CancelRest,
     /// Free what the run held, what others may wait for first.
     Release,
     /// Have the runtime forget the run.
@@ -136,17 +160,27 @@ pub enum Effect {
 
 impl State {
     /// The state a container begins with.
-    pub fn new(remove_at_end: bool) -> Self {
+    pub fn new(rules: Rules) -> Self {
         Self {
             phase: Phase::Preparing,
+            again: Again::No,
+            restarted: 0,
+            held_back: false,
+            unhealthy: false,
+            watched: false,
             reaping: false,
             start_waits: false,
             stop_waits: false,
             signal_waits: None,
-            remove_at_end,
             remove_waits: false,
             has_run: false,
+            rules,
         }
+    }
+
+    /// Whether it starts again by itself, so that its last end is yet to come.
+    pub fn goes_on(&self) -> bool {
+        self.again != Again::No
     }
 
     /// Takes an event in. Refused is only what somebody asked for.
@@ -169,14 +203,12 @@ impl State {
             (Event::Prepared, Preparing) => self.arrive(Created),
             (Event::PrepareFailed, Preparing) => self.go(),
             (Event::Launched, Starting) => self.launched(),
-            (Event::LaunchFailed, Starting) => self.arrive(if self.has_run { Exited } else { Created }),
+            (Event::LaunchFailed, Starting) => self.launch_failed(),
             (Event::DeadlinePassed, Stopping) => vec![Effect::Signal(Signal::KILL)],
             (Event::FreezeFailed, Paused) => self.thaw(),
-            (Event::Ended, Running | Paused | Stopping) => {
-                self.phase = Leaving;
-                self.reaping = true;
-                vec![Effect::Release]
-            }
+            (Event::Unhealthy, Running) => self.end_unhealthy(),
+            (Event::Ended { failed, ran }, Running | Paused | Stopping) => self.ended(*failed, *ran),
+            (Event::Rested, Exited) if self.again == Again::Resting => self.rested(),
             (Event::Released, Leaving) => [vec![Effect::Reap], self.arrive(Exited)].concat(),
             (Event::Reaped, _) => self.reaped(),
             (Event::Freed, Removing) => vec![Effect::Vanish],
@@ -185,120 +217,43 @@ impl State {
         }
     }
 
-    fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
-        match self.phase {
-            Phase::Preparing => self.start_waits = true,
-            Phase::Exited if self.reaping => self.start_waits = true,
-            Phase::Created | Phase::Exited => {
-                self.phase = Phase::Starting;
-                return Ok(vec![Effect::Launch]);
-            }
-            Phase::Starting | Phase::Running => return Err(Refusal::wrong_state("it is running already")),
-            Phase::Paused => return Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
-            Phase::Stopping | Phase::Leaving => {
-                return Err(Refusal::wrong_state("it is stopping; wait for its end first"));
-            }
-            Phase::Removing => return Err(Refusal::not_found("it is being removed")),
-        }
-        Ok(Vec::new())
-    }
-
-    fn stop(&mut self) -> Vec<Effect> {
-        if std::mem::take(&mut self.start_waits) {
-            return vec![Effect::RefuseStart];
-        }
-        match self.phase {
-            Phase::Starting => {
-                self.stop_waits = true;
-                Vec::new()
-            }
-            Phase::Running => {
-                self.phase = Phase::Stopping;
-                vec![Effect::AskToStop]
-            }
-            Phase::Paused => {
-                self.phase = Phase::Stopping;
-                // In this order, so that the signal is the first that it sees.
-                vec![Effect::AskToStop, Effect::Thaw]
-            }
-            // Asked again: perhaps with a shorter timeout.
-            Phase::Stopping => vec![Effect::AskToStop],
+    /// There is to be no restart by itself.
+    fn stay_down(&mut self) -> Vec<Effect> {
+        match std::mem::replace(&mut self.again, Again::No) {
+            Again::Resting => vec![Effect::CancelRest],
             _ => Vec::new(),
-        }
-    }
-
-    fn kill(&mut self, signal: Signal) -> Result<Vec<Effect>, Refusal> {
-        match self.phase {
-            Phase::Starting => {
-                self.signal_waits = Some(signal);
-                Ok(Vec::new())
-            }
-            Phase::Running | Phase::Stopping => Ok(vec![Effect::Signal(signal)]),
-            Phase::Paused if signal == Signal::KILL => Ok(self.kill_frozen()),
-            // It waits for the resume.
-            Phase::Paused => Ok(vec![Effect::Signal(signal)]),
-            _ => Err(Refusal::wrong_state("it is not running")),
-        }
-    }
-
-    fn pause(&mut self) -> Result<Vec<Effect>, Refusal> {
-        match self.phase {
-            Phase::Running => {
-                self.phase = Phase::Paused;
-                Ok(vec![Effect::Freeze])
-            }
-            Phase::Paused => Err(Refusal::wrong_state("it is paused already")),
-            Phase::Stopping | Phase::Leaving => Err(Refusal::wrong_state("it is stopping")),
-            _ => Err(Refusal::wrong_state("it is not running")),
-        }
-    }
-
-    fn resume(&mut self) -> Result<Vec<Effect>, Refusal> {
-        match self.phase {
-            Phase::Paused => Ok(self.thaw()),
-            _ => Err(Refusal::wrong_state("it is not paused")),
         }
     }
 
     fn thaw(&mut self) -> Vec<Effect> {
         self.phase = Phase::Running;
-        vec![Effect::Thaw]
+        [vec![Effect::Thaw], self.watch()].concat()
     }
 
-    /// A frozen process does not even die on cgroup v1.
-    fn kill_frozen(&mut self) -> Vec<Effect> {
-        let mut effects = vec![Effect::Signal(Signal::KILL)];
-        effects.extend(self.thaw());
-        effects
+    fn watch(&mut self) -> Vec<Effect> {
+        let begins = self.rules.checked && !std::mem::replace(&mut self.watched, self.rules.checked);
+        if begins { vec![Effect::Watch] } else { Vec::new() }
     }
 
-    fn remove(&mut self, force: bool) -> Result<Vec<Effect>, Refusal> {
-        match self.phase {
-            Phase::Created | Phase::Exited => Ok(self.go()),
-            Phase::Removing => Ok(Vec::new()),
-            _ if !force => Err(Refusal::wrong_state("it is running; stop it first, or say force=yes")),
-            Phase::Running | Phase::Stopping => {
-                self.remove_waits = true;
-                Ok(vec![Effect::Signal(Signal::KILL)])
-            }
-            Phase::Paused => {
-                self.remove_waits = true;
-                Ok(self.kill_frozen())
-            }
-            Phase::Preparing | Phase::Starting | Phase::Leaving => {
-                self.remove_waits = true;
-                Ok(Vec::new())
-            }
-        }
+    fn unwatch(&mut self) -> Vec<Effect> {
+        if std::mem::take(&mut self.watched) { vec![Effect::Unwatch] } else { Vec::new() }
+    }
+
+    fn end_unhealthy(&mut self) -> Vec<Effect> {
+        self.unhealthy = true;
+        self.end()
     }
 
     fn launched(&mut self) -> Vec<Effect> {
         self.phase = Phase::Running;
+        self.again = Again::No;
         self.has_run = true;
         let mut effects: Vec<_> = self.signal_waits.take().map(Effect::Signal).into_iter().collect();
         if std::mem::take(&mut self.stop_waits) {
             self.phase = Phase::Stopping;
             effects.push(Effect::AskToStop);
+        } else {
+            effects.extend(self.watch());
         }
         // Whatever else was asked meanwhile: who wants it gone by force is not to wait for it.
         if self.remove_waits {
@@ -307,14 +262,49 @@ impl State {
         effects
     }
 
+    /// A restart by itself that fails is tried again, as one that ends at once would be.
+    fn launch_failed(&mut self) -> Vec<Effect> {
+        let tried_again = self.goes_on() && !self.held_back;
+        let wait = if tried_again { self.rules.restarts.after_failed_start() } else { None };
+        self.again = wait.map_or(Again::No, Again::Due);
+        self.arrive(if self.has_run { Phase::Exited } else { Phase::Created })
+    }
+
+    fn ended(&mut self, failed: bool, ran: Duration) -> Vec<Effect> {
+        let mut effects = self.unwatch();
+        if self.phase == Phase::Stopping {
+            effects.push(Effect::CallOff);
+        }
+        (self.phase, self.reaping) = (Phase::Leaving, true);
+        let wait = match std::mem::take(&mut self.unhealthy) {
+            _ if self.held_back || self.remove_waits => None,
+            true => Some(self.rules.restarts.next(ran)),
+            false => self.rules.restarts.after(failed, ran),
+        };
+        self.again = wait.map_or(Again::No, Again::Due);
+        effects.push(Effect::Release);
+        effects
+    }
+
+    fn rested(&mut self) -> Vec<Effect> {
+        self.again = Again::Starting;
+        self.restarted = self.restarted.saturating_add(1);
+        self.start_waits = true;
+        self.start_if_due()
+    }
+
     /// Comes to rest in `phase`: what waited for that has its turn.
     fn arrive(&mut self, phase: Phase) -> Vec<Effect> {
         self.phase = phase;
         self.stop_waits = false;
         self.signal_waits = None;
         // With `rm=yes` it goes when it has run; while it is only made, it waits for its start.
-        if self.remove_waits || (self.remove_at_end && phase == Phase::Exited) {
+        if self.remove_waits || (self.rules.remove_at_end && phase == Phase::Exited) {
             return self.go();
+        }
+        if let Again::Due(wait) = self.again {
+            self.again = Again::Resting;
+            return vec![Effect::Rest(wait)];
         }
         self.start_if_due()
     }
@@ -338,7 +328,8 @@ impl State {
 
     fn go(&mut self) -> Vec<Effect> {
         self.phase = Phase::Removing;
-        let mut effects = vec![Effect::LetGo];
+        let mut effects = self.stay_down();
+        effects.push(Effect::LetGo);
         if std::mem::take(&mut self.start_waits) {
             effects.push(Effect::RefuseStart);
         }

@@ -3,21 +3,38 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::container::restart::{Pace, Policy};
 
 fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::Start),
         Just(Event::Stop),
         Just(Event::Kill(Signal::TERM)),
+        Just(Event::Kill("HUP".parse().unwrap())),
+        Just(Event::Kill(Signal::KILL)),
         Just(Event::Pause),
         Just(Event::Resume),
-        Just(Event::DeadlinePassed),
         any::<bool>().prop_map(|force| Event::Remove { force }),
     ]
 }
 
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let policy = prop_oneof![
+        Just(Policy::No),
+        Just(Policy::Always),
+        (0u32..3).prop_map(|most| Policy::OnFailure { most: (most > 0).then_some(most) })
+    ];
+    (any::<bool>(), policy, any::<bool>()).prop_map(|(remove_at_end, policy, checked)| Rules {
+        // The two exclude each other.
+        remove_at_end: remove_at_end && policy == Policy::No,
+        restarts: Restarts::new(policy, Pace::default()),
+        stop_signal: Signal::TERM,
+        checked,
+    })
+}
+
 /// The answers that the world gives to effects, in any order with what clients ask for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct World {
     preparing: bool,
     launching: bool,
@@ -26,6 +43,10 @@ struct World {
     releasing: bool,
     reaping: bool,
     freeing: bool,
+    /// Timers that run.
+    resting: bool,
+    deadline: bool,
+    watched: bool,
     let_go: bool,
     vanished: bool,
     /// Starts that were accepted and not answered.
@@ -42,6 +63,7 @@ impl World {
                         !self.launching && !self.running && !self.releasing && !self.reaping && !self.freeing,
                         "one run at a time"
                     );
+                    assert!(!self.resting && !self.deadline, "no timer of another run");
                     self.launching = true;
                 }
                 Effect::Freeze => {
@@ -52,7 +74,25 @@ impl World {
                     assert!(self.running && self.frozen, "what is frozen is thawed");
                     self.frozen = false;
                 }
+                Effect::CallOff => self.deadline = false,
+                Effect::Watch => {
+                    assert!(self.running && !self.frozen && !self.watched, "what runs is watched, once");
+                    self.watched = true;
+                }
+                Effect::Unwatch => {
+                    assert!(self.watched, "what is watched is left alone");
+                    self.watched = false;
+                }
+                Effect::Rest(_) => {
+                    assert!(!self.resting && !self.running && !self.launching, "one wait, for a restart");
+                    self.resting = true;
+                }
+                Effect::CancelRest => {
+                    assert!(self.resting, "a wait that is under way");
+                    self.resting = false;
+                }
                 Effect::Release => {
+                    assert!(!self.watched && !self.deadline, "no timer outlives the run");
                     (self.running, self.frozen) = (false, false);
                     self.releasing = true;
                 }
@@ -70,14 +110,20 @@ impl World {
                         !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing,
                         "freed once, when nothing runs or is under way"
                     );
+                    assert!(!self.resting, "no timer is left");
                     self.freeing = true;
                 }
                 Effect::Vanish => {
                     assert!(!self.reaping && !self.freeing, "nothing is under way at the end");
                     self.vanished = true;
                 }
-                Effect::Signal(_) | Effect::AskToStop => {
-                    assert!(self.running, "signals go to a process that is there");
+                Effect::Signal(_) => assert!(self.running, "signals go to a process that is there"),
+                Effect::AskToStop => {
+                    assert!(
+                        self.running && !self.watched,
+                        "what is asked to stop is there, and its health is no matter"
+                    );
+                    self.deadline = true;
                 }
             }
         }
@@ -96,7 +142,17 @@ impl World {
             // One that is frozen does not end, unless something else thaws it.
             due.push(Event::FreezeFailed);
         } else if self.running {
-            due.push(Event::Ended);
+            let ran = Duration::from_secs(u64::from(pick));
+            due.push(Event::Ended { failed: pick % 4 < 2, ran });
+        }
+        if self.deadline {
+            due.push(Event::DeadlinePassed);
+        }
+        if self.watched {
+            due.push(Event::Unhealthy);
+        }
+        if self.resting {
+            due.push(Event::Rested);
         }
         if self.releasing {
             due.push(Event::Released);
@@ -111,6 +167,8 @@ impl World {
             Event::Prepared | Event::PrepareFailed => self.preparing = false,
             Event::Launched => (self.launching, self.running, self.askers) = (false, true, 0),
             Event::LaunchFailed => (self.launching, self.askers) = (false, 0),
+            Event::DeadlinePassed => self.deadline = false,
+            Event::Rested => self.resting = false,
             Event::Released => self.releasing = false,
             Event::Reaped => self.reaping = false,
             Event::Freed => self.freeing = false,
@@ -120,10 +178,28 @@ impl World {
     }
 }
 
+/// What must hold of every state.
+fn assert_legal(state: &State, world: &World) {
+    assert_eq!(state.phase == Phase::Paused, world.frozen);
+    assert_eq!(state.again == Again::Resting, world.resting);
+    assert_eq!(state.watched, world.watched);
+    match state.again {
+        Again::No => {}
+        Again::Due(_) => assert_eq!(state.phase, Phase::Leaving),
+        Again::Resting => assert_eq!(state.phase, Phase::Exited),
+        Again::Starting => {
+            assert!(state.phase == Phase::Starting || (state.phase == Phase::Exited && state.start_waits));
+        }
+    }
+}
+
 proptest! {
     #[test]
-    fn any_sequence_is_legal_and_ends_free(asked in prop::collection::vec((any_event(), any::<u8>()), 0..60), rm in any::<bool>()) {
-        let mut state = State::new(rm);
+    fn any_sequence_is_legal_and_ends_free(
+        asked in prop::collection::vec((any_event(), any::<u8>()), 0..60),
+        rules in any_rules(),
+    ) {
+        let mut state = State::new(rules);
         let mut world = World { preparing: true, ..World::default() };
         for (event, pick) in asked {
             if world.vanished { break; }
@@ -132,20 +208,25 @@ proptest! {
                 world.askers += 1;
             }
             world.take(&accepted.unwrap_or_default());
-            prop_assert_eq!(state.phase == Phase::Paused, world.frozen);
+            assert_legal(&state, &world);
+            if event == Event::Stop {
+                prop_assert!(!state.goes_on(), "a stop is the end of restarts");
+            }
             if pick % 3 != 0 && let Some(answer) = world.answer(pick) {
                 world.take(&state.step(&answer).unwrap());
+                assert_legal(&state, &world);
             }
         }
         // Whoever wants it gone gets it gone, from any state.
-        for _ in 0..20 {
+        for turn in 0..60 {
             if world.vanished { break; }
             world.take(&state.step(&Event::Remove { force: true }).unwrap_or_default());
-            if let Some(answer) = world.answer(1) {
+            if let Some(answer) = world.answer(turn) {
                 world.take(&state.step(&answer).unwrap());
             }
         }
         prop_assert!(world.vanished, "{state:?}");
         prop_assert_eq!(world.askers, 0, "every start that was accepted is answered");
+        prop_assert!(!world.resting && !world.deadline && !world.watched, "no timer is left: {:?}", world);
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::log_files;
 use super::plan::Places;
 use crate::du::{Du, Taken};
 
@@ -19,8 +20,11 @@ pub struct DiskUsage {
 pub fn measure(places: &[Arc<Places>]) -> io::Result<DiskUsage> {
     let (mut du, mut usage) = (Du::default(), DiskUsage::default());
     for places in places {
-        let log = du.tree(&places.log())?;
-        // The log lies in there too. The overlay that is mounted there does not count.
+        let mut log = 0;
+        for file in log_files::all(&places.log()) {
+            log += du.tree(&file)?;
+        }
+        // The log lies in there too, each of its files once. The overlay that is mounted there does not count.
         let all = Du::default().tree(&places.data)?;
         usage.layers.count += 1;
         usage.layers.bytes += all.saturating_sub(log);

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::health::Health;
+use super::plan::Plan;
 use super::state::Phase;
 use crate::id::{ContainerId, Name, PublishedPort};
 
@@ -31,8 +33,12 @@ pub struct View {
     pub exit: Option<i32>,
     /// Whether the OOM killer ended a process of its last run.
     pub oom: bool,
-    /// How many times it was started anew by its policy.
+    /// How many times it was started anew by its policy, or because it was unhealthy.
     pub restarts: u32,
+    /// It starts again by itself: the last end of it is yet to come.
+    pub goes_on: bool,
+    /// Its health, where it has a check.
+    pub health: Option<Arc<Health>>,
     /// When it was made.
     pub created: SystemTime,
     /// When its last run began.
@@ -44,6 +50,43 @@ pub struct View {
 }
 
 impl View {
+    /// The picture of a container of `plan` that is not made yet.
+    pub fn first(plan: &Plan) -> Self {
+        Self {
+            name: plan.name.clone(),
+            id: plan.id.clone(),
+            image: plan.image.as_str().into(),
+            phase: Phase::Preparing,
+            pid: None,
+            ip: None,
+            link: None,
+            ports: Vec::new(),
+            exit: None,
+            oom: false,
+            restarts: 0,
+            goes_on: false,
+            health: None,
+            created: plan.created,
+            started: None,
+            finished: None,
+            labels: plan.labels.clone(),
+        }
+    }
+
+    /// Its state as the wire names it.
+    pub fn state(&self) -> &'static str {
+        match self.phase {
+            // One that ran is not made anew by being started again.
+            Phase::Starting if self.finished.is_some() => Phase::Exited.as_str(),
+            phase => phase.as_str(),
+        }
+    }
+
+    /// How well it is, as the wire says it; nothing where it has no check or does not run.
+    pub fn health_text(&self) -> &'static str {
+        self.health.as_ref().and_then(|health| health.status).map_or("", |status| status.as_str())
+    }
+
     /// Whether it has a run that has not ended, or is about to have one.
     pub fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping | Phase::Leaving)
@@ -54,9 +97,9 @@ impl View {
         matches!(self.phase, Phase::Running | Phase::Paused | Phase::Stopping)
     }
 
-    /// Whether it ran and its end is told: by then its address and ports are free.
+    /// Whether it ran and its last end is told: by then its address and ports are free.
     pub fn has_ended(&self) -> bool {
-        self.exit.is_some() && matches!(self.phase, Phase::Exited | Phase::Removing)
+        self.exit.is_some() && !self.goes_on && matches!(self.phase, Phase::Exited | Phase::Removing)
     }
 
     /// Whether its name is free for another.

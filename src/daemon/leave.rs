@@ -6,6 +6,7 @@ use super::{Dirs, Signals};
 use crate::engine::Engine;
 use crate::images;
 use crate::network;
+use crate::tools::crun;
 
 /// Stops and removes every container, each within its own stop timeout; a further signal makes it at once.
 pub async fn stop_containers(engine: &Engine, signals: &mut Signals) {
@@ -33,6 +34,7 @@ pub async fn restore(engine: &Engine, dirs: &Dirs) {
         log::warn!("cgroup {}: {e}", engine.config.cgroup_parent());
     }
     let _ = std::fs::remove_file(dirs.boot());
+    let _ = std::fs::remove_dir_all(dirs.crun().join(crun::CACHE));
     for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
         // Empty by now, but for volumes; what could not be removed was logged, and is the next run's to sweep.
         let _ = std::fs::remove_dir(dir);

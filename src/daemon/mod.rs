@@ -18,17 +18,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::cgroup::Cgroups;
+use crate::changes::Changes;
 use crate::config::Config;
-use crate::container::follow::Changes;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
 use crate::network::{self, Network};
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
-use crate::tools::Tools;
 use crate::tools::crun::Crun;
+use crate::tools::{Tools, orphans};
 use crate::undo::Ground;
 use crate::verbs;
 use crate::volumes::Volumes;
@@ -142,6 +142,7 @@ async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
     sweep::discard_other_boots(&dirs)?;
     // Heard from here on, so that none ends us half-way.
     let signals = Signals::listen()?;
+    orphans::keep_reaping().map_err(|e| Refusal::io("signals of ended processes", &e))?;
     let (bus, tools) = (Bus::default(), Tools::new(config.tools.clone()));
     let network = Network::start(&config, &tools, bus.clone()).await?;
     let basis = Basis { bus, tools, network: network.clone() };
@@ -195,7 +196,8 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
     let crun = Crun::new(tools.clone(), dirs.crun());
-    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups) };
+    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
+    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes };
     let grounds = Grounds {
         data: dirs.containers(),
         bundles: dirs.bundles(),
@@ -203,10 +205,10 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
         stop_timeout: config.stop_timeout,
+        log_bounds: config.log_bounds,
     };
     let volumes = Volumes::new(&dirs.volumes(), bus.clone());
     let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
-    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
     Ok(Engine {
         config,
         bus,
@@ -215,7 +217,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         volumes,
         ground,
         execs: Rc::default(),
-        changes,
+        sampler: Sampler::default(),
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),
         walkers: Arc::new(Semaphore::new(WALKERS)),

@@ -12,7 +12,7 @@ use super::nfnl::Nfnl;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
 use super::{bridge, elements, wrong};
-use crate::id::Publish;
+use crate::id::{Publish, PublishedPort};
 use crate::refusal::Refusal;
 
 /// One socket for all jobs.
@@ -32,6 +32,8 @@ pub struct Plan {
     pub publish: Vec<Publish>,
     /// The namespace that somebody made for it, if he did.
     pub own: Option<OwnedFd>,
+    /// What it had the last time: of those, the ones that are free and were not asked for by number are had again.
+    pub before: Vec<PublishedPort>,
     /// A namespace made ahead, if there was one.
     pub namespace: Option<Namespace>,
 }
@@ -57,7 +59,7 @@ impl Plan {
     pub fn make(self) -> Result<Made, Failed> {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
-        let reserved = Reserved::take(&self.publish).map_err(early)?;
+        let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
         let namespace = match self.own {
             Some(own) => Namespace::adopt(own),
             None => self.namespace.map_or_else(Namespace::create, Ok),

@@ -15,7 +15,7 @@ use super::rtnl::Rtnl;
 use super::seats::Seat;
 use super::{Attach, Attachment, BRIDGE, Network, bridge};
 use crate::events::Kind;
-use crate::id::{ContainerId, HostPorts, Name, Proto, Publish};
+use crate::id::{ContainerId, HostPorts, Name, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
 use crate::worker::beside;
 
@@ -93,6 +93,7 @@ impl Network {
         &mut self,
         seat: Result<Seat, Refusal>,
         publish: Vec<Publish>,
+        before: Vec<PublishedPort>,
         own: Option<OwnedFd>,
     ) -> Change<Outcome> {
         let seat = match seat {
@@ -104,7 +105,7 @@ impl Network {
         let link = self.names.of(seat.ip(), self.base.subnet.prefix);
         let namespace = if own.is_some() { None } else { self.spares.take() };
         let (base, nfnl) = (self.base.clone(), self.nfnl.clone());
-        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, own, namespace };
+        let plan = Plan { base, nfnl, link: link.clone(), ip: seat.ip(), publish, own, before, namespace };
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((link, seat, made?))).into_actor(self))
     }

@@ -86,6 +86,17 @@ pub struct Attach {
     pub publish: Vec<Publish>,
     /// A network namespace that somebody made for it; without one, one of ours.
     pub namespace: Option<OwnedFd>,
+    /// What it had when it was last attached: where that is free it has it again, though nobody asked for just that.
+    pub before: Option<Before>,
+}
+
+/// What an attachment had that another of the same container may have again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// What the host answered for, in the order asked for.
+    pub ports: Vec<PublishedPort>,
 }
 
 /// A container's place on the network.
@@ -213,9 +224,10 @@ impl Handler<Attach> for Network {
         if let Err(refusal) = self.admit(&attach) {
             return Box::pin(actix::fut::err(refusal));
         }
-        let id = attach.id;
-        let seat = self.seats.take(!self.leaving.is_empty());
-        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, attach.publish, attach.namespace));
+        let Attach { id, publish, namespace, before, .. } = attach;
+        let (ip, ports) = before.map_or((None, Vec::new()), |before| (Some(before.ip), before.ports));
+        let seat = self.seats.take(ip, !self.leaving.is_empty());
+        let made = seat.into_actor(self).then(|seat, network, _| network.begin(seat, publish, ports, namespace));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }

@@ -43,6 +43,14 @@ impl Pool {
         Some(Ipv4Addr::from_bits(bits))
     }
 
+    /// Takes `address`, where it was given before and is free now.
+    pub fn take_again(&mut self, address: Ipv4Addr) -> bool {
+        let bits = address.to_bits();
+        let Some(at) = self.freed.iter().position(|freed| *freed == bits) else { return false };
+        self.freed.remove(at);
+        self.given.insert(bits)
+    }
+
     /// Takes `address` back. One that was not given changes nothing.
     pub fn give_back(&mut self, address: Ipv4Addr) {
         if self.given.remove(&address.to_bits()) {
@@ -86,6 +94,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_free_can_be_had_again() {
+        let mut pool = pool("10.0.0.0/29");
+        let ip = pool.take().unwrap();
+        assert!(!pool.take_again(ip), "somebody has it");
+        pool.give_back(ip);
+        assert!(pool.take_again(ip) && !pool.take_again(ip));
+        assert!(!pool.take_again(Ipv4Addr::new(10, 0, 0, 5)), "it was never given");
+    }
+
+    #[test]
     fn the_largest_subnet_costs_nothing() {
         assert_eq!(pool("10.0.0.0/8").capacity(), (1 << 24) - 3);
         assert_eq!(pool("255.255.255.0/24").capacity(), 253);
@@ -100,8 +118,14 @@ mod tests {
             let capacity = pool.capacity();
             let broadcast = subnet.network.to_bits() | (u32::MAX >> prefix);
             let mut held: Vec<Ipv4Addr> = Vec::new();
+            let mut last = None;
             for (take, pick) in moves {
-                if take {
+                if let Some(ip) = last.filter(|_| take && pick % 3 == 0)
+                    && pool.take_again(ip)
+                {
+                    prop_assert!(!held.contains(&ip));
+                    held.push(ip);
+                } else if take {
                     let Some(ip) = pool.take() else {
                         prop_assert_eq!(held.len(), capacity);
                         continue;
@@ -112,6 +136,7 @@ mod tests {
                 } else if !held.is_empty() {
                     let ip = held.swap_remove(usize::from(pick) % held.len());
                     pool.give_back(ip);
+                    last = Some(ip);
                 }
                 prop_assert_eq!(pool.capacity(), capacity);
             }

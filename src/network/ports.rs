@@ -46,8 +46,9 @@ pub enum Unavailable {
 }
 
 impl Reserved {
-    /// All that `publish` asks for, or nothing.
-    pub fn take(publish: &[Publish]) -> Result<Self, Unavailable> {
+    /// All that `publish` asks for, or nothing. Where any port will do, the one that stands at its place in `before` is
+    /// tried first.
+    pub fn take(publish: &[Publish], before: &[PublishedPort]) -> Result<Self, Unavailable> {
         let wanted = count(publish);
         if wanted > PORTS_MAX {
             let message = format!("{wanted} published ports; a container may have {PORTS_MAX}");
@@ -56,7 +57,8 @@ impl Reserved {
         let mut reserved = Self::default();
         for publish in publish {
             for nth in 0..publish.count {
-                reserved.take_one(publish, nth)?;
+                let again = before.get(reserved.ports.len());
+                reserved.take_one(publish, nth, again)?;
             }
         }
         Ok(reserved)
@@ -80,12 +82,14 @@ impl Reserved {
         }
     }
 
-    fn take_one(&mut self, publish: &Publish, nth: u16) -> Result<(), Unavailable> {
+    fn take_one(&mut self, publish: &Publish, nth: u16, again: Option<&PublishedPort>) -> Result<(), Unavailable> {
         let (proto, ip) = (publish.proto, publish.ip);
         let (Some(container), Some(host)) = (publish.container.checked_add(nth), host_port(publish.host, nth)) else {
             return Err(Unavailable::Refused(Refusal::bad_value("a range of ports goes beyond 65535")));
         };
-        let (socket, host) = reserve(ip, host, proto).map_err(|errno| unavailable(ip, host, proto, errno))?;
+        let again = again.filter(|_| host == 0).and_then(|again| reserve(ip, again.host, proto).ok());
+        let taken = again.map_or_else(|| reserve(ip, host, proto), Ok);
+        let (socket, host) = taken.map_err(|errno| unavailable(ip, host, proto, errno))?;
         self.sockets.push(socket);
         self.ports.push(PublishedPort { ip, host, container, proto });
         Ok(())
@@ -160,7 +164,7 @@ mod tests {
     use super::*;
 
     fn take(text: &str) -> Result<Reserved, Unavailable> {
-        Reserved::take(&[text.parse().unwrap()])
+        Reserved::take(&[text.parse().unwrap()], &[])
     }
 
     #[test]
@@ -191,6 +195,22 @@ mod tests {
             drop(TcpListener::bind(("127.0.0.1", host)).unwrap());
             held = take(&format!("{host}:80")).unwrap();
         }
+    }
+
+    #[test]
+    fn a_free_port_is_had_again_where_nobody_took_it() {
+        let publish = ["127.0.0.1::80-81".parse().unwrap(), "127.0.0.1::53/udp".parse().unwrap()];
+        let before = take_all(&publish, &[]);
+        assert_eq!(take_all(&publish, &before), before);
+        let process = TcpListener::bind(("127.0.0.1", before[1].host)).unwrap();
+        let others = take_all(&publish, &before);
+        assert_eq!((others[0], others[2]), (before[0], before[2]));
+        assert_ne!(others[1].host, process.local_addr().unwrap().port());
+    }
+
+    /// What was had, given back at once.
+    fn take_all(publish: &[Publish], before: &[PublishedPort]) -> Vec<PublishedPort> {
+        Reserved::take(publish, before).unwrap().ports().to_vec()
     }
 
     #[test]

@@ -40,8 +40,12 @@ impl Seats {
         Self { pool: Rc::new(RefCell::new(pool)), permits: Arc::new(Semaphore::new(count)), count }
     }
 
-    /// A free seat. Where there is none and `some_are_leaving`, one of those is waited for.
-    pub fn take(&self, some_are_leaving: bool) -> impl Future<Output = Result<Seat, Refusal>> + use<> {
+    /// A free seat, with the address `before` where that is free. Where there is none and `some_are_leaving`, one of those is waited for.
+    pub fn take(
+        &self,
+        before: Option<Ipv4Addr>,
+        some_are_leaving: bool,
+    ) -> impl Future<Output = Result<Seat, Refusal>> + use<> {
         let (pool, permits, count) = (self.pool.clone(), self.permits.clone(), self.count);
         async move {
             let full = || Refusal::busy(format_args!("all {count} places on the network are taken"));
@@ -53,7 +57,8 @@ impl Seats {
                     wait.ok().and_then(Result::ok).ok_or_else(full)?
                 }
             };
-            let ip = pool.borrow_mut().take().ok_or_else(full)?;
+            let again = before.filter(|ip| pool.borrow_mut().take_again(*ip));
+            let ip = again.or_else(|| pool.borrow_mut().take()).ok_or_else(full)?;
             Ok(Seat { ip, pool, _permit: permit })
         }
     }
@@ -82,10 +87,10 @@ mod tests {
         let seats = Seats::new("10.0.0.0/29".parse().unwrap());
         let mut taken = Vec::new();
         for _ in 0..5 {
-            taken.push(seats.take(false).await.unwrap());
+            taken.push(seats.take(None, false).await.unwrap());
         }
-        assert_eq!(seats.take(false).await.err().unwrap().code(), Code::Busy);
-        let (waited, ()) = futures::join!(seats.take(true), async { drop(taken.swap_remove(2)) });
+        assert_eq!(seats.take(None, false).await.err().unwrap().code(), Code::Busy);
+        let (waited, ()) = futures::join!(seats.take(None, true), async { drop(taken.swap_remove(2)) });
         assert_eq!(waited.unwrap().ip(), Ipv4Addr::new(10, 0, 0, 4));
     }
 }

@@ -11,6 +11,7 @@ use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
 use self::departed::Departed;
+use crate::container::log_files::LogFiles;
 use crate::container::plan::{Kept, Places, Plan, Source, Wishes};
 use crate::container::seccomp::Profiles;
 use crate::container::{Container, Keeper, LetGo, Remove, Stop, View};
@@ -32,6 +33,8 @@ pub struct Child {
     pub view: watch::Receiver<Arc<View>>,
     /// Its plan's places, for those who read its files.
     pub places: Arc<Places>,
+    /// What it writes.
+    pub logs: Arc<LogFiles>,
 }
 
 /// Asks for a container of that name, found by pair, id or a prefix of the id.
@@ -89,6 +92,8 @@ pub struct Grounds {
     pub cgroup: String,
     /// How long a stop waits where neither request nor image says.
     pub stop_timeout: std::time::Duration,
+    /// The bounds of a log where a request does not say.
+    pub log_bounds: crate::config::LogBounds,
 }
 
 /// The supervisor.
@@ -170,6 +175,7 @@ impl Supervisor {
             cgroup: format!("{}/{id}", self.grounds.cgroup),
             cgroup_v1: !self.ground.cgroups.is_v2(),
             stop_timeout: self.grounds.stop_timeout,
+            log_bounds: self.grounds.log_bounds,
         }
     }
 
@@ -185,8 +191,8 @@ impl Supervisor {
         let keeper = Keeper { let_go: ctx.address().recipient(), died: ctx.address().recipient() };
         let (sender, prepared) = oneshot::channel();
         let container = Container::new((plan, kept), &journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
-        let view = container.view();
-        let child = Child { addr: container.start(), view, places };
+        let (view, logs) = (container.view(), container.logs());
+        let child = Child { addr: container.start(), view, places, logs };
         self.children.insert(id, child.clone());
         Ok((child, prepared))
     }

@@ -2,12 +2,15 @@
 //! 2.1.12.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -162,6 +165,35 @@ impl Monitor {
     pub async fn kill(&mut self) -> std::io::Result<ExitStatus> {
         self.child.start_kill()?;
         self.child.wait().await
+    }
+}
+
+/// The fifos by which a conmon that runs is told things.
+///
+/// conmon 2.1.6 reads all that is there and, of two lines, takes the first one twice. So each line is a packet of its own
+/// (`O_DIRECT` on a pipe, pipe(2)): one read never gives two of them.
+pub struct Ctl {
+    bundle: PathBuf,
+}
+
+impl Ctl {
+    /// Those of the conmon whose bundle that is.
+    pub fn of(bundle: &Path) -> Self {
+        Self { bundle: bundle.to_owned() }
+    }
+
+    /// Has it put a new file in its log's place and write there from now on. It ends where it cannot make `LOG.tmp`, but
+    /// takes one that is there.
+    pub fn reopen_log(&self) -> io::Result<()> {
+        self.tell("ctl", "2 0 0\n")
+    }
+
+    /// Writes one line to a fifo. Never waits: `ENXIO` says that conmon is gone, `EAGAIN` that it does not read.
+    fn tell(&self, fifo: &str, line: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(self.bundle.join(fifo))?;
+        fcntl(&file, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_DIRECT))?;
+        file.write_all(line.as_bytes())
     }
 }
 

@@ -13,6 +13,10 @@ use crate::refusal::{Code, Refusal};
 /// How long a `crun` call may take: it is a matter of milliseconds, but the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// What crun keeps in its state directory beside the containers: seccomp filters that it compiled. 1.8.1 of Debian 12 is
+/// built without that, 1.21 of Debian 13 with it.
+pub const CACHE: &str = ".cache";
+
 /// crun with the state directory that this daemon uses.
 #[derive(Clone, Debug)]
 pub struct Crun {
@@ -119,7 +123,7 @@ pub fn create_refusal(words: &str) -> Refusal {
     let words = words.trim();
     let code = if words.starts_with("executable file `") || words.starts_with("executable path is empty") {
         Code::NoCommand
-    } else if words.starts_with("open executable") {
+    } else if words.starts_with("open executable") || is_no_program(words) {
         Code::NotExecutable
     } else {
         Code::ToolFailed
@@ -128,6 +132,12 @@ pub fn create_refusal(words: &str) -> Refusal {
         Code::ToolFailed => Refusal::new(code, format_args!("crun: {words}")),
         code => Refusal::new(code, words),
     }
+}
+
+/// What 1.21 says of a file that is there and cannot be executed.
+fn is_no_program(words: &str) -> bool {
+    let why = ["is not executable", "is not a regular file"];
+    words.starts_with("the path `") && why.iter().any(|why| words.contains(why))
 }
 
 #[cfg(test)]
@@ -142,6 +152,8 @@ mod tests {
             Code::NoCommand
         );
         assert_eq!(code("open executable: Permission denied"), Code::NotExecutable);
+        assert_eq!(code("the path `/x` exists but it is not executable: Operation not permitted"), Code::NotExecutable);
+        assert_eq!(code("the path `/x` is not a regular file: Operation not permitted"), Code::NotExecutable);
         assert_eq!(code("make `/x` private: No such file or directory"), Code::ToolFailed);
     }
 }

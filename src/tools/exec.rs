@@ -21,10 +21,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 
+use super::Tool;
 use super::call::{bound_to_us, command, spawn_failed};
 use super::crun::{Crun, create_refusal};
 use super::spawn::spawn;
-use super::{Tool, orphans};
 use crate::refusal::Refusal;
 
 /// How long the program may take to be executed.
@@ -133,7 +133,6 @@ impl Waiting {
         let late = read.is_err();
         // Where it has ended already, this only reaps it.
         let _ = self.child.kill().await;
-        orphans::reap();
         Err(match last_error(&self.log) {
             Some(words) => refusal(&words),
             None if late => Refusal::timeout(format_args!("crun did not execute the program within {DEADLINE:?}")),
@@ -152,7 +151,6 @@ impl Running {
     /// all, which shows late for a file of no known format.
     pub async fn ended(mut self) -> Result<i32, Refusal> {
         let status = self.child.wait().await.map_err(|e| Refusal::io("waiting for crun exec", &e))?;
-        orphans::reap();
         match last_error(&self.log) {
             Some(words) => Err(refusal(&words)),
             None => Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)),

@@ -9,7 +9,7 @@ pub mod exec;
 pub mod filters;
 pub mod init;
 pub mod nft;
-mod orphans;
+pub mod orphans;
 pub mod process;
 mod sealed;
 pub mod skopeo;

@@ -1,25 +1,49 @@
-//! Processes of containers that became our children, as the subreaper, because the crun above them ended first: one that
-//! failed to execute a program leaves its child to whoever comes. Unreaped, it would keep the container from ever ending,
-//! as the kernel lets the first process of a pid namespace go last.
+//! Processes that we did not start and that became our children, as the subreaper: whoever was above them ended first. A
+//! crun that is killed, or fails to execute a program, leaves such. Unreaped they stay for as long as the daemon does,
+//! and one of a container's keeps it from ever ending: the kernel lets the first process of a pid namespace go last.
 
 use std::fs;
+use std::io;
+use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::process::{Held, start_time};
+use super::process::start_time;
+use super::spawn::{self, Started};
 
-/// Sees to it that each is reaped, as soon as it has ended.
-pub fn reap() {
-    for pid in children().into_iter().filter(|pid| is_adopted(*pid)) {
-        let Some(held) = start_time(pid).and_then(|start| Held::take(pid, start)) else { continue };
-        actix_rt::spawn(async move {
-            if held.ended().await {
-                // Another that found it too may have been first.
-                let _ = waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+/// How long after a look the next one follows at the soonest, however many children end.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Reaps them as they end, which the kernel tells, for as long as the daemon lives.
+pub fn keep_reaping() -> io::Result<()> {
+    let mut ended = signal(SignalKind::child())?;
+    actix_rt::spawn(async move {
+        while ended.recv().await.is_some() {
+            // While a process is being started nobody can say whose it is.
+            while !reap() {
+                tokio::time::sleep(PAUSE).await;
             }
-        });
+            tokio::time::sleep(PAUSE).await;
+        }
+    });
+    Ok(())
+}
+
+/// Reaps those that have ended. False where it cannot be said now which they are.
+fn reap() -> bool {
+    let Some(mut ours) = spawn::started() else { return false };
+    let children: Vec<Started> =
+        children().into_iter().filter_map(|pid| Some(Started { pid, since: start_time(pid)? })).collect();
+    ours.retain(|started| children.contains(started));
+    for child in children.iter().filter(|child| !ours.contains(child)) {
+        if !is_container(child.pid) {
+            // Asked without waiting: most of them are still at work.
+            let _ = waitid(Id::Pid(Pid::from_raw(child.pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+        }
     }
+    true
 }
 
 /// Our children, whichever of our threads the kernel counts them to.
@@ -29,11 +53,10 @@ fn children() -> Vec<i32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// Whether a child is of a container's pid namespace, as none that we start is. The first process of such a namespace is
-/// left out: its end is its container's, and waited for there.
-fn is_adopted(pid: i32) -> bool {
+/// Whether it is the first process of a container, whose conmon is gone: whoever watches the container waits for it.
+fn is_container(pid: i32) -> bool {
     match (namespace_pids(&pid.to_string()), namespace_pids("self")) {
-        (Some(its), Some(ours)) => its.len() > ours.len() && its.last().is_some_and(|innermost| *innermost != 1),
+        (Some(its), Some(ours)) => its.len() > ours.len() && its.last() == Some(&1),
         _ => false,
     }
 }
@@ -50,9 +73,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_start_is_not_adopted() {
+    fn we_are_no_container() {
         let us = i32::try_from(std::process::id()).unwrap();
         assert_eq!(namespace_pids("self").unwrap().first(), Some(&us));
-        assert!(!is_adopted(us) && !is_adopted(i32::MAX));
+        assert!(!is_container(us) && !is_container(i32::MAX));
     }
 }

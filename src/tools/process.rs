@@ -17,6 +17,35 @@ pub fn start_time(pid: i32) -> Option<u64> {
     rest.split(' ').nth(19)?.parse().ok()
 }
 
+/// Whose a process is, and since when it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// Its pid.
+    pub pid: i32,
+    /// Its parent's.
+    pub parent: i32,
+    /// Its session: the pid of the process that began it.
+    pub session: i32,
+    /// When it was started, as [`start_time`] has it.
+    pub start: u64,
+}
+
+/// Whose `pid` is. None where there is no such process, or only its exit status is left of it.
+pub fn kin(pid: i32) -> Option<Kin> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // From the third field on: state, parent, group, session, … (proc(5)).
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let number = |at: usize| fields.get(at).and_then(|text| text.parse().ok());
+    let is_alive = !matches!(fields.first(), Some(&"Z" | &"X"));
+    is_alive.then_some(Kin { pid, parent: number(1)?, session: number(3)?, start: fields.get(19)?.parse().ok()? })
+}
+
+/// Whether `pid` was executed with `variable` (`NAME=VALUE`) in its environment, or forked from one that was.
+pub fn has_variable(pid: i32, variable: &str) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+}
+
 /// A process held by a pidfd: whatever becomes of its pid, it is this process that is meant.
 pub struct Held(OwnedFd);
 

@@ -11,12 +11,15 @@
 use std::cell::OnceCell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use nix::unistd::Pid;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+
+use super::process::start_time;
 
 /// How many starts wait for the thread; who comes then waits to be let in.
 const QUEUE: usize = 16;
@@ -76,14 +79,47 @@ fn serve(mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
+/// A process that was started here, told from a later one of the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// Its pid.
+    pub pid: i32,
+    /// When it was started: field 22 of `/proc/PID/stat`.
+    pub since: u64,
+}
+
+/// Every process that was started here and may be there yet. Held while one is being started: a descriptor is open then
+/// to whatever is started, and no other start may come in between.
+static STARTED: Mutex<Vec<Started>> = Mutex::new(Vec::new());
+
+/// What was started here, and perhaps more that has gone, which whoever asks may strike out. None while a start is under
+/// way.
+pub fn started() -> Option<MutexGuard<'static, Vec<Started>>> {
+    match STARTED.try_lock() {
+        Ok(started) => Some(started),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Registers the child that `fork` makes, as what is started here is: whoever made it may wait for it.
+pub fn registered(fork: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+    let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = fork()?;
+    // Not reaped yet by anybody, so that its times are there to be read.
+    all.extend(start_time(child.as_raw()).map(|since| Started { pid: child.as_raw(), since }));
+    Ok(child)
+}
+
 fn start(command: &mut Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {
-    /// Held while a descriptor is open to whatever is started: no other start comes in between.
-    static STARTING: Mutex<()> = Mutex::new(());
-    let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     for fd in &inherited {
         fcntl_setfd(fd, FdFlags::empty())?;
     }
     let started = command.spawn();
     drop(inherited);
+    // Not reaped yet by anybody, so that its times are there to be read.
+    let pid = started.as_ref().ok().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
+    all.extend(pid.and_then(|pid| Some(Started { pid, since: start_time(pid)? })));
     started
 }

@@ -6,12 +6,13 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, read, write};
+
+use super::spawn;
 
 /// A user namespace and a network namespace of its own. They are there as long as the descriptors or processes in them.
 #[derive(Debug)]
@@ -31,7 +32,8 @@ impl Namespaces {
     pub fn make(first: u32, count: u32) -> io::Result<Self> {
         let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
         let (wait, release) = pipe2(OFlag::O_CLOEXEC)?;
-        let child = spawn((&told, &tell), (&wait, &release))?;
+        // Registered, so that it is left for us to reap.
+        let child = spawn::registered(|| fork_child((&told, &tell), (&wait, &release)))?;
         drop((tell, wait));
         let mut answer = [0; 5];
         let made = read(&told, &mut answer);
@@ -42,11 +44,8 @@ impl Namespaces {
             _ => Err(io::Error::other("the child that makes a user namespace ended without a word")),
         };
         drop(release);
-        // Whoever reaps what containers leave may have been first.
-        match waitid(Id::Pid(child), WaitPidFlag::WEXITED) {
-            Ok(_) | Err(Errno::ECHILD) => namespaces,
-            Err(e) => Err(e.into()),
-        }
+        waitid(Id::Pid(child), WaitPidFlag::WEXITED)?;
+        namespaces
     }
 
     fn of(child: Pid, first: u32, count: u32) -> io::Result<Self> {
@@ -65,7 +64,7 @@ impl Namespaces {
 type Pipe<'a> = (&'a OwnedFd, &'a OwnedFd);
 
 #[expect(unsafe_code, reason = "there is no other way to a process that executes nothing")]
-fn spawn((_, tell): Pipe<'_>, (wait, release): Pipe<'_>) -> io::Result<Pid> {
+fn fork_child((_, tell): Pipe<'_>, (wait, release): Pipe<'_>) -> io::Result<Pid> {
     // SAFETY: the child of this threaded process makes system calls alone: it allocates nothing, takes no lock and runs no
     // destructor, and ends by _exit.
     match unsafe { fork() }? {

@@ -61,15 +61,18 @@ fn root() -> Finding {
 }
 
 fn cgroup(cgroups: &Cgroups) -> Finding {
-    let (ok, detail) = match cgroups.hybrid_leftover() {
-        Some(left) => (
-            false,
-            format!("v1 beside a v2 that holds {left}, which crun refuses; mount {left} as v1, or boot with v2 alone"),
-        ),
-        None if cgroups.is_v2() => (true, "v2".to_owned()),
-        None => (true, "v1".to_owned()),
-    };
-    Finding { check: "cgroup", ok, detail }
+    let failed = |detail| Finding { check: "cgroup", ok: false, detail };
+    if let Some(left) = cgroups.hybrid_leftover() {
+        let remedy = format!("mount {left} as v1, or boot with v2 alone");
+        return failed(format!("v1 beside a v2 that holds {left}, which crun refuses; {remedy}"));
+    }
+    let version = if cgroups.is_v2() { "v2" } else { "v1" };
+    let missing = cgroups.missing();
+    if let Some(first) = missing.first() {
+        let missing = missing.join(" ");
+        return failed(format!("{version} without {missing}: no such limits; try to boot with cgroup_enable={first}"));
+    }
+    Finding { check: "cgroup", ok: true, detail: version.to_owned() }
 }
 
 /// Asked by a mount that cannot succeed, as it names no layers: the kernel loads the module for it where that is not

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use tokio::sync::mpsc;
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
-use crate::changes::Change;
 use crate::container::{Inspect, layer};
 use crate::engine::unanswered;
+use crate::overlay::Change;
 use crate::worker;
 
 const ROW: [&str; 2] = ["kind", "path"];

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use crate::container::health::Check;
 use crate::container::plan::{Plan, Wishes};
 use crate::container::seccomp::Seccomp;
 use crate::container::storage::Tmpfs;
@@ -40,7 +41,7 @@ fn document(plan: &Plan, view: &View) -> Value {
         "id": view.id.as_str(),
         "image": &*view.image,
         "lower-dir": plan.lower_dir,
-        "state": view.phase.as_str(),
+        "state": view.state(),
         "pid": view.pid,
         "exit": view.exit,
         "oom": view.oom,
@@ -64,7 +65,10 @@ fn document(plan: &Plan, view: &View) -> Value {
         "add-host": wishes.hosts.iter().map(|(name, address)| {
             format!("{name}:{}", address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string()))
         }).collect::<Vec<_>>(),
+        "log": { "max-size": plan.log_bounds.max_size, "max-files": plan.log_bounds.max_files },
         "rm": wishes.remove_at_end,
+        "restart": wishes.restart.to_string(),
+        "health": plan.health.as_ref().map(|check| health(check, view)),
         "network": {
             "ip": view.ip,
             "link": view.link,
@@ -82,6 +86,27 @@ fn limits(wishes: &Wishes) -> Value {
         "cpuset": wishes.cpuset,
         "pids": wishes.pids,
         "ulimits": wishes.ulimits.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// The check, how it stands, and the last looks.
+fn health(check: &Check, view: &View) -> Value {
+    let known = view.health.as_deref();
+    json!({
+        "argv": check.argv,
+        "interval": check.interval.as_secs_f64(),
+        "timeout": check.timeout.as_secs_f64(),
+        "retries": check.retries,
+        "start-period": check.start_period.as_secs_f64(),
+        "restart": check.restart,
+        "status": view.health_text(),
+        "failing": known.map_or(0, |health| health.failing),
+        "log": known.map(|health| health.looks.iter().map(|look| json!({
+            "start": rfc3339(look.start),
+            "end": rfc3339(look.end),
+            "exit": look.exit,
+            "output": look.output,
+        })).collect::<Vec<_>>()).unwrap_or_default(),
     })
 }
 

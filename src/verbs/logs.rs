@@ -21,7 +21,7 @@ pub const VERB: Verb = Verb {
     },
     about: "show what a container wrote",
     access: Access::Private,
-    reply_keys: &[],
+    reply_keys: &[&super::stream::LOST],
     action: Action::Run(|mut args, call| {
         let name = args.required()?;
         let (follow, tail) = (args.flag("follow")?, args.number("tail")?);
@@ -32,7 +32,7 @@ pub const VERB: Verb = Verb {
 
 async fn run(name: String, follow: bool, tail: Option<u64>, options: LogOptions, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
-    let mut reader = Reader::open(&child.places.log())?;
+    let mut reader = Reader::open(&child.logs).await?;
     if let Some(count) = tail {
         reader.seek_tail(count).await.map_err(|e| Refusal::io("the container's log", &e))?;
     }

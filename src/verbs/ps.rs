@@ -52,7 +52,7 @@ impl Filter {
     fn lets_through(&self, view: &View) -> bool {
         let named = |name: &String| view.name.name() == name || view.name.as_str() == name;
         self.name.as_ref().is_none_or(named)
-            && self.state.as_ref().is_none_or(|state| view.phase.as_str() == state)
+            && self.state.as_ref().is_none_or(|state| view.state() == state)
             && self.labels.iter().all(|label| has_label(view, label))
     }
 }
@@ -82,13 +82,13 @@ fn row(view: &View) -> Line {
             &view.name,
             &view.id,
             &view.image,
-            &view.phase.as_str(),
+            &view.state(),
             &or_empty(view.pid.map(|pid| pid.to_string())),
             &or_empty(view.ip.map(|ip| ip.to_string())),
             &view.ports_text(),
             &or_empty(view.exit.map(|code| code.to_string())),
             &view.restarts,
-            &"",
+            &view.health_text(),
             &rfc3339(view.created),
             &or_empty(view.started.map(rfc3339)),
             &or_empty(view.finished.map(rfc3339)),

@@ -42,7 +42,7 @@ pub const VERB: Verb = Verb {
     form: Form { name: "run", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container and run it",
     access: Access::Change,
-    reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &OK],
+    reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &super::stream::LOST, &OK],
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         let attach = args.flag("attach")?;
@@ -83,7 +83,7 @@ async fn attached(request: Request, options: LogOptions, call: Call) -> Result<L
 /// Starts a container whose output is wanted from its first byte.
 async fn begin(made: Made) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
     // Opened before it runs: with rm=yes it may be gone before we look again.
-    let reader = Reader::open(&made.child.places.log());
+    let reader = Reader::open(&made.child.logs).await;
     if reader.is_err() {
         remove(&made.child).await;
     }

@@ -1,15 +1,12 @@
 //! `stats`: what containers use.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
-use crate::cgroup::Usage;
 use crate::container::View;
-use crate::engine::Engine;
-use crate::id::ContainerId;
-use crate::network::{self, Counters};
+use crate::engine::{Sample, Sampler};
 
 const ROW: [&str; 11] = [
     "name",
@@ -24,8 +21,6 @@ const ROW: [&str; 11] = [
     "block-read",
     "block-write",
 ];
-/// How often `follow=yes` samples.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// `stats [NAME] [follow=yes]` → `ROW`…, `OK`
 pub const VERB: Verb = Verb {
@@ -45,68 +40,43 @@ pub const VERB: Verb = Verb {
     }),
 };
 
-/// A sample of one container.
-pub struct Sample {
-    at: Instant,
-    /// What its control group says; nothing where it does not run.
-    pub usage: Usage,
-    /// What went over its link; nothing where it has none.
-    pub net: Option<Counters>,
-}
-
-impl Sample {
-    /// A few small reads from kernel filesystems, which never wait for a disk, and one question to the kernel.
-    pub async fn take(view: &View, engine: &Engine) -> Self {
-        let usage = match view.is_up() {
-            true => engine.ground.cgroups.usage(&engine.cgroup_of(view)),
-            false => Usage::default(),
-        };
-        let net = match view.link.clone() {
-            // The link of a container that just ended is gone, which is no failure.
-            Some(link) => network::counters(link).await.ok(),
-            None => None,
-        };
-        Self { at: Instant::now(), usage, net }
-    }
-}
-
 async fn run(name: Option<String>, follow: bool, call: Call) -> Result<Line, Refusal> {
-    let id = match name {
-        Some(name) => Some(call.engine.child(&name).await?.view.borrow().id.clone()),
+    let one = match name {
+        Some(name) => Some(call.engine.child(&name).await?.view),
         None => None,
     };
-    let mut before = HashMap::new();
-    let mut ticks = tokio::time::interval(EVERY);
-    loop {
-        ticks.tick().await;
-        let views = call.engine.list().await?;
-        let chosen: Vec<_> = views.into_iter().filter(|v| id.as_ref().is_none_or(|id| v.id == *id)).collect();
-        if chosen.is_empty() && id.is_some() {
-            return Ok(Line::done());
-        }
-        before = tell(chosen, &before, &call).await;
-        if !follow {
-            return Ok(Line::done());
-        }
-    }
+    if follow { every_second(one, &call).await } else { once(one, &call).await }
 }
 
-/// Samples and tells each, and gives back the samples to compare the next ones with.
-async fn tell(
-    views: Vec<Arc<View>>,
-    before: &HashMap<ContainerId, Sample>,
-    call: &Call,
-) -> HashMap<ContainerId, Sample> {
-    let mut samples = HashMap::new();
+async fn once(one: Option<watch::Receiver<Arc<View>>>, call: &Call) -> Result<Line, Refusal> {
+    let views = match one {
+        Some(view) => vec![view.borrow().clone()],
+        None => call.engine.list().await?,
+    };
     for view in views {
-        let sample = Sample::take(&view, &call.engine).await;
-        call.line(&row(&view, &sample, before.get(&view.id))).await;
-        samples.insert(view.id.clone(), sample);
+        call.line(&row(&view, &Sample::take(&view, &call.engine, None).await)).await;
     }
-    samples
+    Ok(Line::done())
 }
 
-fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {
+async fn every_second(one: Option<watch::Receiver<Arc<View>>>, call: &Call) -> Result<Line, Refusal> {
+    let id = one.as_ref().map(|view| view.borrow().id.clone());
+    let mut rounds = Sampler::follow(&call.engine);
+    while rounds.changed().await.is_ok() {
+        let round = rounds.borrow_and_update().clone();
+        for (view, sample) in round.iter().flat_map(|round| round.iter()) {
+            if id.as_ref().is_none_or(|id| view.id == *id) {
+                call.line(&row(view, sample)).await;
+            }
+        }
+        if one.as_ref().is_some_and(|view| view.borrow().is_gone()) {
+            break;
+        }
+    }
+    Ok(Line::done())
+}
+
+fn row(view: &View, sample: &Sample) -> Line {
     let text = |value: Option<u64>| value.map_or_else(String::new, |n| n.to_string());
     let usage = &sample.usage;
     Line::row(
@@ -114,7 +84,7 @@ fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {
         &[
             &view.name,
             &text(usage.cpu_ns),
-            &cpu_percent(view, sample, before),
+            &sample.cpu_percent.map_or_else(String::new, |percent| format!("{percent:.2}")),
             &text(usage.memory),
             &text(usage.cache),
             &text(usage.memory_limit),
@@ -125,15 +95,4 @@ fn row(view: &View, sample: &Sample, before: Option<&Sample>) -> Line {
             &text(usage.block_write),
         ],
     )
-}
-
-/// Percent of one CPU: since the last sample, or for the first since the container was started.
-fn cpu_percent(view: &View, sample: &Sample, before: Option<&Sample>) -> String {
-    let Some(now) = sample.usage.cpu_ns else { return String::new() };
-    let (used, passed) = match before.and_then(|b| Some((b.usage.cpu_ns?, b.at))) {
-        Some((then, at)) => (now.saturating_sub(then), sample.at - at),
-        None => (now, view.started.and_then(|t| t.elapsed().ok()).unwrap_or_default()),
-    };
-    let passed = passed.as_nanos().max(1) as f64;
-    format!("{:.2}", used as f64 / passed * 100.0)
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{Args, Call, Line, Opt, Refusal};
 use crate::container::View;
 use crate::container::exec::split::Piece;
-use crate::container::follow::Reader;
+use crate::container::follow::{Read, Reader};
 use crate::container::log::Record;
 use crate::container::state::Phase;
 use crate::wire::reply::LogHead;
@@ -16,6 +16,8 @@ use crate::wire::units;
 
 /// How the text of a line is written.
 pub const TEXT: Opt = Opt::once("text", "plain|quoted", "quoted: each text one quoted word, byte for byte");
+/// Tells that files of the log were put away before this client, which was slow, had read them.
+pub const LOST: [&str; 2] = ["type", "files"];
 /// Whether the time stands before it.
 pub const TIMESTAMPS: Opt = Opt::once("timestamps", "yes|no", "the time before each text, RFC 3339 with nanoseconds");
 
@@ -150,10 +152,16 @@ impl Stream {
 
     async fn drain(&mut self, call: &Call) -> Result<(), Refusal> {
         loop {
-            let lines = self.reader.lines().await.map_err(|e| Refusal::io("the container's log", &e))?;
-            if lines.is_empty() {
-                return Ok(());
-            }
+            let lines = match self.reader.read().await.map_err(|e| Refusal::io("the container's log", &e))? {
+                Read::Lines(lines) => lines,
+                Read::Lost(files) => {
+                    // The rest of what was begun is lost with them.
+                    self.flush(call).await;
+                    call.line(&Line::event(LOST.into_iter().zip(["lost", &files.to_string()]))).await;
+                    continue;
+                }
+                Read::End => return Ok(()),
+            };
             for line in lines.split_inclusive(|byte| *byte == b'\n') {
                 let record = Record::read(line.strip_suffix(b"\n").unwrap_or(line));
                 if let Some(line) = record.and_then(|record| self.line(&record)) {
@@ -168,14 +176,22 @@ impl Stream {
         loop {
             // In this order: what was written before the end, or before the arming, is read after both.
             let ended = is_over(&self.view.borrow_and_update());
-            let grown = call.engine.changes.arm(&self.reader)?;
+            self.reader.mark();
+            let number = self.reader.number();
+            let grown = call.engine.ground.changes.arm(&self.reader.path());
+            let grown = grown.map_err(|e| Refusal::io("following the log (inotify)", &e))?;
             self.drain(call).await?;
             if ended {
                 self.flush(call).await;
                 return Ok(());
             }
+            if self.reader.number() != number {
+                // Another file by now, which is to be watched in its place.
+                continue;
+            }
             tokio::select! {
                 _ = grown => {}
+                () = self.reader.turned() => {}
                 changed = self.view.changed() => if changed.is_err() {
                     // The actor is gone, and with it whoever writes.
                     return self.show(call).await;
@@ -187,7 +203,7 @@ impl Stream {
 
 /// Whether conmon has written all there will be of a run. One that never ran is waited for.
 fn is_over(view: &View) -> bool {
-    view.is_gone() || (view.exit.is_some() && matches!(view.phase, Phase::Leaving | Phase::Exited))
+    view.is_gone() || (view.exit.is_some() && !view.goes_on && matches!(view.phase, Phase::Leaving | Phase::Exited))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `update`: other limits for a container, at once where it runs and for every start to come.
 
-use super::create::{memory, milli_cpus};
+use super::create::{memory, memory_and_swap, milli_cpus, pids};
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::cgroup::limits::Limits;
 use crate::container::Update;
@@ -8,7 +8,7 @@ use crate::engine::unanswered;
 
 const OK: [&str; 1] = ["name"];
 
-/// `update NAME [memory=] [cpus=] [pids=]` → `OK name=`
+/// `update NAME [memory=] [memory-swap=] [cpus=] [pids=]` → `OK name=`
 pub const VERB: Verb = Verb {
     form: Form {
         name: "update",
@@ -16,6 +16,7 @@ pub const VERB: Verb = Verb {
         optional: &[],
         options: &[
             &Opt::once("memory", "SIZE", "memory limit"),
+            &Opt::once("memory-swap", "SIZE", "limit of memory and swap together; -1 for all the swap there is"),
             &Opt::once("cpus", "N[.NNN]", "CPU limit, in CPUs"),
             &Opt::once("pids", "N", "limit of processes and threads; 0 for none"),
         ],
@@ -28,11 +29,12 @@ pub const VERB: Verb = Verb {
         let name = args.required()?;
         let limits = Limits {
             memory: args.value("memory", memory)?,
+            memory_swap: args.value("memory-swap", memory_and_swap)?,
             milli_cpus: args.value("cpus", milli_cpus)?,
-            pids: args.number("pids")?,
+            pids: args.value("pids", pids)?,
         };
         if limits.is_empty() {
-            return Err(Refusal::bad_request("say what is to change: memory=, cpus= or pids="));
+            return Err(Refusal::bad_request("say what is to change: memory=, memory-swap=, cpus= or pids="));
         }
         Ok(Box::pin(run(name, limits, call)))
     }),

@@ -2,14 +2,18 @@
 
 use super::engine::ready;
 use super::harness::Daemon;
+use super::shell;
 
 #[test]
 fn socat_hears_everything_after_its_half_close() {
     let daemon = Daemon::start();
     daemon.import_busybox();
-    // Two seconds of work in which the container says nothing: socat gives up after half a second of silence.
-    let script = "printf 'ping\\nrun busybox name=nap attach=yes rm=yes -- sh -c \"sleep 2; echo late\"\\nps\\n' | socat - UNIX-CONNECT:$GANTRY_SOCKET";
-    let said = daemon.sh(script).succeeds();
+    // Work in which the container says nothing for four times as long as socat bears silence: half a second by itself,
+    // and here said so, for hosts that are slow.
+    let (work, silence) = (2 * shell::patience(1).as_secs(), shell::patience(1).as_secs_f32() / 2.0);
+    let request = format!("run busybox name=nap attach=yes rm=yes -- sh -c \"sleep {work}; echo late\"");
+    let socat = format!("socat -t {silence} - UNIX-CONNECT:$GANTRY_SOCKET");
+    let said = daemon.sh(&format!("printf 'ping\\n{request}\\nps\\n' | {socat}")).succeeds();
     let lines: Vec<_> = said.lines().filter(|line| !line.starts_with("PROGRESS")).collect();
     assert_eq!(lines[0], "OK pong");
     assert_eq!(lines[1], "LOG stdout late");

@@ -79,6 +79,19 @@ pub fn descriptors(pid: u32) -> Vec<String> {
     lines
 }
 
+/// How many files each inotify instance of a process watches.
+pub fn watched(pid: u32) -> Vec<usize> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let instances =
+        entries.filter(|entry| fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().contains("inotify")));
+    let info = |entry: fs::DirEntry| {
+        fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy())).unwrap_or_default()
+    };
+    // A copy of a descriptor shows the same watches.
+    let distinct: std::collections::BTreeSet<String> = instances.map(info).collect();
+    distinct.iter().map(|info| info.lines().filter(|line| line.starts_with("inotify wd:")).count()).collect()
+}
+
 fn mounts(place: &Place) -> Vec<String> {
     let dir = format!(" {}/", place.dir().display());
     let table = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");

@@ -48,3 +48,87 @@ fn what_runs_is_listed() {
     assert_eq!(daemon.conn().refused("top box"), "wrong-state");
     daemon.ok("rm box");
 }
+
+#[test]
+fn memory_and_swap_change_together_or_not_at_all() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let mut conn = daemon.conn();
+    daemon.ok("run busybox name=box memory=64m memory-swap=128m -- sleep 100000");
+    let limits = || {
+        let limits = daemon.ok("inspect box").json()["limits"].clone();
+        let used = daemon.ok("stats box").column("memory-limit")[0].parse::<u64>().unwrap();
+        (used >> 20, limits["memory"].as_u64().unwrap() >> 20, limits["memory-swap"].as_i64().unwrap() >> 20)
+    };
+    assert_eq!(limits(), (64, 64, 128));
+    // Each of these passes through what the kernel refuses where it is done in the other order.
+    for (update, expected) in [
+        ("memory=256m memory-swap=512m", (256, 256, 512)),
+        ("memory=32m memory-swap=64m", (32, 32, 64)),
+        ("memory-swap=48m", (32, 32, 48)),
+        ("memory=48m", (48, 48, 48)),
+    ] {
+        conn.ok(&format!("update box {update}"));
+        assert_eq!(limits(), expected, "{update}");
+    }
+    for (update, code) in
+        [("memory=96m", "bad-value"), ("memory-swap=8m", "bad-value"), ("pids=x memory=8m", "bad-value")]
+    {
+        assert_eq!(conn.refused(&format!("update box {update}")), code, "{update}");
+        assert_eq!(limits(), (48, 48, 48), "{update}");
+    }
+    daemon.client(&["update", "--memory", "96m", "--memory-swap", "96m", "box"]).succeeds();
+    assert_eq!(limits(), (96, 96, 96));
+    conn.ok("run busybox name=bare -- sleep 100000");
+    assert_eq!(conn.refused("update bare memory-swap=64m"), "bad-option");
+    conn.ok("rm box force=yes");
+    conn.ok("rm bare force=yes");
+}
+
+#[test]
+fn what_fails_in_part_leaves_every_limit_as_it_was() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=box pids=7 memory=64m tmpfs=/fill:size=48m -- sh -c 'head -c 32m /dev/zero >/fill/x; echo ready; exec sleep 100000'");
+    super::engine::ready(&daemon, "box");
+    let reply = daemon.conn().request("update box memory=8m pids=9");
+    let limits = daemon.ok("inspect box").json()["limits"].clone();
+    let used = daemon.ok("ps name=box").column("state");
+    // cgroup v1 says that it cannot; v2 takes the limit, and what does not fit is killed.
+    if reply.end.head == "ERR" {
+        assert_eq!(reply.code(), "wrong-state");
+        assert_eq!((limits["memory"].as_u64(), limits["pids"].as_u64()), (Some(64 << 20), Some(7)));
+        assert_eq!(used, ["running"]);
+    } else {
+        assert_eq!((limits["memory"].as_u64(), limits["pids"].as_u64()), (Some(8 << 20), Some(9)));
+    }
+    daemon.ok("rm box force=yes");
+}
+
+#[test]
+fn all_who_follow_see_the_same_samples() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=busy -- sh -c 'while :; do :; done'");
+    daemon.ok("run busybox name=idle -- sleep 100000");
+    let (mut all, mut one) = (daemon.conn(), daemon.conn());
+    all.send("stats follow=yes");
+    let mut seen = Vec::new();
+    let row = |conn: &mut super::conn::Conn| {
+        let row = conn.parsed();
+        let get = |key: &str| row.get(key).unwrap();
+        (get("name"), get("cpu-ns"), get("cpu-percent").parse::<f64>().unwrap())
+    };
+    seen.extend([row(&mut all), row(&mut all)]);
+    one.send("stats busy follow=yes");
+    let joined = row(&mut one);
+    seen.extend((0..6).map(|_| row(&mut all)));
+    assert!(seen.contains(&joined), "one timer samples for both: {joined:?} {seen:?}");
+    let names: Vec<_> = seen.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["busy:latest", "idle:latest"].repeat(4));
+    let of = |name: &str| seen.iter().filter(|row| row.0 == name).map(|row| row.2).collect::<Vec<_>>();
+    assert!(of("busy:latest")[1..].iter().all(|percent| *percent > of("idle:latest")[3]), "{seen:?}");
+    daemon.ok("rm busy force=yes");
+    while one.parsed().head == "ROW" {}
+    daemon.ok("rm idle force=yes");
+}

@@ -31,13 +31,17 @@ mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
+mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
+mod inside; // a container as its own processes find it
 mod limits; // limits changed while it runs, and what runs
 mod options; // what a container is given by options
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod restarting; // what starts again by itself
+mod rotation; // logs that are put aside when they have grown
 mod userns; // user ids of its own
 mod volumes; // files of the host, and what outlives containers
 

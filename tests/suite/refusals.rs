@@ -116,7 +116,6 @@ fn what_is_not_yet_there_is_refused_and_never_ignored() {
         "attach web",
         "network ls",
         "resize web rows=1 cols=1",
-        "run busybox restart=always",
         "run busybox tty=yes",
         "create busybox network=none",
     ] {

@@ -106,13 +106,15 @@ pub fn until(deadline: Duration, what: &str, done: impl FnMut() -> bool) {
 /// blocking call.
 pub fn waits(deadline: Duration, mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
+    // Where looking is slow, looking more often would make it all the slower.
+    let pause = patience(1) / 200;
     loop {
         if done() {
             return true;
         } else if Instant::now() > end {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
     }
 }
 

@@ -48,6 +48,7 @@ impl<'a> Output<'a> {
                 self.progress.clear();
                 self.streams.write(line, is_last, console)?;
             }
+            "EVENT" => self.streams.lost(line, console)?,
             "PROGRESS" => {
                 if let Some((proxy, name)) = self.proxy.zip(started(line)) {
                     proxy.aim(&name);

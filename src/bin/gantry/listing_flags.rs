@@ -116,6 +116,7 @@ pub const NETWORK_CREATE: &[Flag] =
 /// Flags of `update`.
 pub const UPDATE: &[Flag] = &[
     Flag::one("memory", "SIZE", "Most memory it may use").short('m').via(value::size),
+    Flag::one("memory-swap", "SIZE", "Most memory and swap together").via(value::size),
     Flag::one("cpus", "NUMBER", "Most processors it may use, as 1.5"),
     Flag::one("pids-limit", "NUMBER", "Most processes it may have").key("pids"),
 ];

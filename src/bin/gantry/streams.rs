@@ -7,6 +7,7 @@ use gantry::wire::words;
 
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::human;
 
 /// Puts `LOG` lines with `text=quoted` back together.
 #[derive(Default)]
@@ -18,6 +19,25 @@ pub struct Streams {
 }
 
 impl Streams {
+    /// Tells that files of a log were lost, and ends the lines that were begun in them.
+    pub fn lost(&mut self, line: &Parsed, console: &mut Console) -> Result<(), Failure> {
+        let Some(files) = line.get("files").filter(|_| line.get("type").as_deref() == Some("lost")) else {
+            return Ok(());
+        };
+        for (unfinished, out) in self.unfinished.iter_mut().zip([&mut console.out, &mut console.err]) {
+            if std::mem::take(unfinished) {
+                out.write_all(b"\n").map_err(Failure::output)?;
+            }
+        }
+        console.flush()?;
+        writeln!(
+            console.err,
+            "gantry: {} files of the log were removed before they were read",
+            human::printable(&files)
+        )
+        .map_err(Failure::output)
+    }
+
     /// Writes what one `LOG` line carries. A time before the text is written once a line, not once a piece.
     pub fn write(&mut self, line: &Parsed, is_last: bool, console: &mut Console) -> Result<(), Failure> {
         let piece = Piece::read(&line.rest)?;

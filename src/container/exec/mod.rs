@@ -43,6 +43,8 @@ pub struct Exec {
     pub id: ExecId,
     /// The container it runs in.
     pub container: Name,
+    /// Its process in the daemon's pid namespace, until its end.
+    pub pid: i32,
     held: RefCell<Option<Held>>,
     end: watch::Receiver<End>,
 }
@@ -69,8 +71,9 @@ impl Exec {
     }
 }
 
-/// Executes what `wishes` say in the container of `plan`. Answered when the program runs.
-async fn start(
+/// Executes what `wishes` say in the container of `plan`. Answered when the program runs; the last of the three must be
+/// driven to its end.
+pub async fn start(
     plan: Arc<Plan>,
     wishes: Wishes,
     ground: Ground,
@@ -79,11 +82,12 @@ async fn start(
     let program = process::program(plan.clone(), wishes).await?;
     let oom_kills = ground.cgroups.oom_kills(&plan.places.cgroup);
     let mut running = exec::start(&ground.crun, plan.id.as_str(), program).await?;
+    let pid = running.pid;
     // One that has ended already cannot be held, and needs not be.
-    let held = start_time(running.pid).and_then(|start| Held::take(running.pid, start));
+    let held = start_time(pid).and_then(|start| Held::take(pid, start));
     let (sender, end) = watch::channel(None);
     let output = output::read(&mut running, &end)?;
-    let exec = Exec { id, container: plan.name.clone(), held: RefCell::new(held), end };
+    let exec = Exec { id, container: plan.name.clone(), pid, held: RefCell::new(held), end };
     let watch = async move {
         let ended = running.ended().await.map(|code| {
             let oom = code == 137 && ground.cgroups.oom_kills(&plan.places.cgroup) > oom_kills;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::container::plan::{self, Plan};
+use crate::container::program;
 use crate::container::user::{self, User};
 use crate::refusal::Refusal;
 use crate::tools::exec::Program;
@@ -35,11 +36,15 @@ fn make(plan: &Plan, wishes: Wishes) -> Result<Program, Refusal> {
         None => plan.user.clone(),
     };
     let workdir = wishes.workdir.clone().unwrap_or_else(|| plan.workdir.clone());
+    let env = environment(plan, &wishes, &user);
+    // crun 1.21 leaves what execve(2) refuses to the process's own output.
+    if let Some(first) = wishes.argv.first() {
+        program::check(&String::from_utf8_lossy(first), &env, &workdir, &plan.places.rootfs())?;
+    }
     let argv = wishes.argv.iter().map(|word| String::from_utf8(word.clone())).collect::<Result<Vec<_>, _>>();
     let Ok(argv) = argv else { return bare(wishes, &user, workdir) };
     let file = plan.places.bundle.join("config.json");
     let config = std::fs::read(file).map_err(|e| Refusal::io("the container's runtime spec", &e))?;
-    let env = environment(plan, &wishes, &user);
     let document = document(&config, &argv, &env, &workdir, &user)?;
     Ok(Program::Document(document))
 }

@@ -1,6 +1,7 @@
 //! Options of how much a container may use.
 
 use super::super::{Args, Refusal};
+use crate::container::limits::check_swap;
 use crate::wire::units;
 
 /// Less than this, and not even crun's own first process fits; Docker's bound too.
@@ -36,19 +37,16 @@ pub fn milli_cpus(text: &str) -> Result<u32, Refusal> {
     Some(whole * 1000 + thousandths).filter(|n| (10..=1_024_000).contains(n)).ok_or_else(wrong)
 }
 
-/// `memory-swap=`: the bytes of memory and swap together, -1 for as much swap as there is.
+/// Bytes of memory and swap together, -1 for as much swap as there is.
+pub fn memory_and_swap(text: &str) -> Result<i64, Refusal> {
+    if text == "-1" { Ok(-1) } else { units::size(text).map(|n| i64::try_from(n).unwrap_or(-1)) }
+}
+
+/// `memory-swap=`, beside `memory`.
 pub fn memory_swap(args: &mut Args, memory: Option<u64>) -> Result<Option<i64>, Refusal> {
-    let read =
-        |text: &str| if text == "-1" { Ok(-1) } else { units::size(text).map(|n| i64::try_from(n).unwrap_or(-1)) };
-    let Some(total) = args.value("memory-swap", read)? else { return Ok(None) };
-    let memory = memory.and_then(|bytes| i64::try_from(bytes).ok());
-    match memory {
-        None => Err(Refusal::bad_option("memory-swap= is of memory and swap together, and goes with memory=")),
-        Some(memory) if (0..memory).contains(&total) => {
-            Err(Refusal::bad_value("memory-swap= is of memory and swap together, and cannot be less than memory="))
-        }
-        Some(_) => Ok(Some(total)),
-    }
+    let both = args.value("memory-swap", memory_and_swap)?;
+    check_swap(memory, both)?;
+    Ok(both)
 }
 
 #[cfg(test)]

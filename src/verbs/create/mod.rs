@@ -1,5 +1,6 @@
 //! `create`: a container that is made and not started.
 
+mod life;
 mod limits;
 mod names;
 mod process;
@@ -9,10 +10,11 @@ mod storage;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use self::limits::{memory, milli_cpus};
+pub use self::limits::{memory, memory_and_swap, milli_cpus, pids};
 pub use self::process::{command_words, variable};
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::config::LogBounds;
 use crate::container::limits::cpuset;
 use crate::container::plan::{Source, Wishes};
 use crate::container::volumes::VolumeSource;
@@ -70,15 +72,15 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("init", "yes|no", "an init that reaps"),
     &Opt::once("tty", "yes|no", "a terminal").later(),
     &Opt::once("stdin", "yes|no", "standard input kept open").later(),
-    &Opt::once("restart", "no|on-failure[:N]|always|unless-stopped", "what happens at its end").later(),
-    &Opt::once("health-cmd", "WORDS", "what tells whether it is healthy").later(),
-    &Opt::once("health-interval", "DURATION", "how often").later(),
-    &Opt::once("health-timeout", "DURATION", "how long that may take").later(),
-    &Opt::once("health-retries", "N", "how many failures make it unhealthy").later(),
-    &Opt::once("health-start-period", "DURATION", "how long failures do not count").later(),
-    &Opt::once("health-restart", "yes|no", "restart it when it is unhealthy").later(),
-    &Opt::once("log-max-size", "SIZE", "when its log is rotated").later(),
-    &Opt::once("log-max-files", "N", "how many logs are kept").later(),
+    &Opt::once("log-max-size", "SIZE", "put its log aside at that size, and begin another; 0 for never"),
+    &Opt::once("log-max-files", "N", "how many files of its log are kept; 5"),
+    &Opt::once("restart", "no|on-failure[:N]|always|unless-stopped", "what happens at its end"),
+    &Opt::once("health-cmd", "WORDS", "what tells whether it is healthy, run by a shell; none for no check"),
+    &Opt::once("health-interval", "DURATION", "how often"),
+    &Opt::once("health-timeout", "DURATION", "how long that may take"),
+    &Opt::once("health-retries", "N", "how many failures make it unhealthy"),
+    &Opt::once("health-start-period", "DURATION", "how long failures do not count"),
+    &Opt::once("health-restart", "yes|no", "restart it when it is unhealthy"),
 ];
 
 /// `create IMAGE [options] [-- argv…]` → `OK name= id=`
@@ -239,9 +241,10 @@ fn directory_name(dir: &std::path::Path) -> Result<Name, Refusal> {
 
 fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
     let memory = args.value("memory", limits::memory)?;
+    let (remove_at_end, health) = (args.flag("rm")?, life::health(args)?);
     Ok(Wishes {
         argv: process::argv(args)?,
-        entrypoint: args.value("entrypoint", process::command_words)?,
+        entrypoint: args.value("entrypoint", process::entrypoint)?,
         env: process::env(args)?,
         workdir: args.value("workdir", |dir| absolute(dir).map(|_| dir.to_owned()))?,
         user: args.text("user")?,
@@ -262,6 +265,10 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         init: args.flag("init")?,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
-        remove_at_end: args.flag("rm")?,
+        log_max_size: args.value("log-max-size", LogBounds::size)?,
+        log_max_files: args.value("log-max-files", LogBounds::files)?,
+        remove_at_end,
+        restart: life::restart(args, remove_at_end, &health)?,
+        health,
     })
 }

@@ -1,35 +1,49 @@
 //! Options of what a container runs: its program, environment and names.
 
 use super::super::{Args, Refusal};
+use crate::container::raw::escape;
 use crate::wire::words;
 
 /// The words behind `--`.
 pub fn argv(args: &mut Args) -> Result<Option<Vec<String>>, Refusal> {
-    let argv = args.argv().map(|argv| argv.into_iter().map(|word| utf8("an argument", word)).collect());
-    argv.transpose()
+    let argv = args.argv().map(|argv| argv.into_iter().map(|word| escape(&word)).collect());
+    Ok(argv)
 }
 
 /// Every `env=`.
 pub fn env(args: &mut Args) -> Result<Vec<String>, Refusal> {
-    args.all_bytes("env")?.into_iter().map(variable).collect()
-}
-
-/// A runtime spec is JSON, which has no way to say other bytes.
-fn utf8(what: &str, bytes: Vec<u8>) -> Result<String, Refusal> {
-    String::from_utf8(bytes).map_err(|_| {
-        Refusal::unsupported(format_args!("{what} is not valid UTF-8, and the runtime spec carries nothing else"))
-    })
+    args.all_bytes("env")?.into_iter().map(|bytes| named(escape(&bytes))).collect()
 }
 
 /// Words written as on a request line: `entrypoint="sh -c"`.
 pub fn command_words(text: &str) -> Result<Vec<String>, Refusal> {
-    let split = words::split(text.as_bytes()).map_err(|refusal| Refusal::bad_value(refusal.message()))?;
-    split.into_iter().map(|word| utf8("a word", word)).collect()
+    split(text)?.into_iter().map(|word| utf8("a word", word)).collect()
 }
 
-/// `NAME=VALUE` of an environment.
+/// The same for a container's own program, whose words may hold any byte.
+pub fn entrypoint(text: &str) -> Result<Vec<String>, Refusal> {
+    Ok(split(text)?.iter().map(|word| escape(word)).collect())
+}
+
+fn split(text: &str) -> Result<Vec<words::Word>, Refusal> {
+    words::split(text.as_bytes()).map_err(|refusal| Refusal::bad_value(refusal.message()))
+}
+
+/// What becomes JSON in an image, or for a process of exec, has no way to say other bytes.
+fn utf8(what: &str, bytes: Vec<u8>) -> Result<String, Refusal> {
+    String::from_utf8(bytes).map_err(|_| {
+        Refusal::unsupported(format_args!(
+            "{what} is not valid UTF-8; other bytes are for an argv, and for env= and entrypoint= of create and run"
+        ))
+    })
+}
+
+/// `NAME=VALUE` of an environment that is told in JSON.
 pub fn variable(bytes: Vec<u8>) -> Result<String, Refusal> {
-    let text = utf8("env=", bytes)?;
+    named(utf8("env=", bytes)?)
+}
+
+fn named(text: String) -> Result<String, Refusal> {
     match text.find('=') {
         Some(at) if at > 0 => Ok(text),
         _ => Err(Refusal::bad_value(format_args!("env={text}: a variable is NAME=VALUE"))),

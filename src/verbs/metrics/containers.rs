@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::super::ps::STATES;
-use super::super::stats::Sample;
 use super::exposition::{Exposition, Kind};
 use crate::container::View;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sample};
 
 /// A container, and what it uses now.
 pub struct Sampled {
@@ -18,7 +17,7 @@ pub struct Sampled {
 impl Sampled {
     /// Looks at one.
     pub async fn take(view: Arc<View>, engine: &Engine) -> Self {
-        let sample = Sample::take(&view, engine).await;
+        let sample = Sample::take(&view, engine, None).await;
         let oom = view.oom || (view.is_up() && engine.ground.cgroups.oom_killed(&engine.cgroup_of(&view)));
         Self { view, sample, oom }
     }
@@ -26,7 +25,7 @@ impl Sampled {
 
 /// Adds how many containers there are in each state.
 pub fn expose_states(text: &mut Exposition, views: &[Arc<View>]) {
-    let count = |state: &str| views.iter().filter(|view| view.phase.as_str() == state).count();
+    let count = |state: &str| views.iter().filter(|view| view.state() == state).count();
     let samples = STATES.iter().map(|state| ([("state", (*state).to_owned())], count(state)));
     text.metric("gantry_containers", Kind::Gauge, "Containers by state.", samples);
 }

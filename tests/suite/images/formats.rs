@@ -32,7 +32,7 @@ fn docker_format_keeps_what_oci_has_no_word_for() {
 }
 
 /// Pushes the busybox image in Docker's schema 2 with a health check, shell and stop timeout, which no OCI tool writes.
-fn push_docker_format(registry: &Registry, dir: &Path) -> String {
+pub fn push_docker_format(registry: &Registry, dir: &Path) -> String {
     let docker = dir.join("docker-format");
     let from = format!("oci:{}:image", busybox_layout().display());
     let to = format!("dir:{}", docker.display());

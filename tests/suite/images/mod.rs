@@ -5,7 +5,7 @@
     reason = "a test starts programs of its own, and fails by panic"
 )]
 
-mod formats;
+pub mod formats;
 mod import;
 mod manage;
 mod names;
@@ -85,6 +85,7 @@ impl Place {
             subnet: None,
             tools: None,
             stop_timeout: Duration::ZERO,
+            log_bounds: gantry::config::LogBounds::default(),
             check: false,
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::ContainerId;
-use gantry::network::{Attach, Attachment, Detach, List, Network};
+use gantry::network::{Attach, Attachment, Before, Detach, List, Network};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 
@@ -38,8 +38,39 @@ fn a_port_that_is_taken_is_told_before_anything_is_made() {
         assert!(is_free(8080), "free when the detach is answered");
         let (_, again) = attach(&network, "again", &["8080:80"]).await.unwrap();
         let service = Service::new(&again.netns, (Ipv4Addr::UNSPECIFIED, 80), "again");
-        assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap().starts_with("again"));
+        assert!(ask_tcp(&world.neighbour, HOST, 8080, patience()).unwrap().starts_with("again"));
         drop(service);
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn what_it_had_it_can_have_again() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (id, first) = attach(&network, "web", &["80", "8053:53/udp"]).await.unwrap();
+        network.send(Detach { id: id.clone() }).await.unwrap();
+        // The address is free when the link is gone, which the kernel tells in its own time.
+        let link = first.link.clone();
+        until("the link vanishes", || !sh("ip -o link").contains(&link)).await;
+        let before = Some(Before { ip: first.ip, ports: first.ports.clone() });
+        let attach_again = |before| Attach {
+            id: id.clone(),
+            name: "web".parse().unwrap(),
+            publish: published(&["80", "8053:53/udp"]),
+            namespace: None,
+            before,
+        };
+        let again = network.send(attach_again(before.clone())).await.unwrap().unwrap();
+        assert_eq!(again.ports, first.ports);
+        let moved = attach(&network, "other", &["80"]).await.unwrap().1;
+        assert!(moved.ip != again.ip && moved.ports != first.ports[..1]);
+        network.send(Detach { id: id.clone() }).await.unwrap();
+        // Taken meanwhile: another will do, for whoever asked for none by number.
+        let process = TcpListener::bind(("0.0.0.0", first.ports[0].host)).unwrap();
+        let third = network.send(attach_again(before)).await.unwrap().unwrap();
+        assert!(third.ports[0].host != first.ports[0].host && third.ports[1] == first.ports[1], "{third:?}");
+        end(process);
         world.stop(network, "gantry0").await;
     });
 }
@@ -77,7 +108,7 @@ fn a_range_of_a_thousand_ports_is_one_transaction() {
             attach(&network, "web", &["20000-20999:1000-1999", "127.0.0.1:20000-21499:1-1500/udp"]).await.unwrap();
         assert_eq!(web.ports.len(), 2500);
         let service = Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 1999), "last");
-        assert!(ask_tcp(&world.neighbour, HOST, 20999, PATIENCE).is_ok());
+        assert!(ask_tcp(&world.neighbour, HOST, 20999, patience()).is_ok());
         drop(service);
         // Somebody takes one element away: the others go all the same.
         sh("nft delete element inet gantry0 published '{ tcp . 20500 }'");
@@ -129,6 +160,7 @@ fn a_container_is_detached_while_it_is_being_attached() {
             name: "web".parse().unwrap(),
             publish: published(&["8080:80"]),
             namespace: None,
+            before: None,
         };
         let (attached, twice, (), ()) = futures::join!(
             async { network.send(message(&id)).await.unwrap() },

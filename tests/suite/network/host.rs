@@ -22,13 +22,13 @@ fn two_daemons_stand_side_by_side() {
         let (_, web_two) = attach(&two, "web", &["8081:80"]).await.unwrap();
         assert_ne!(web.ip.octets()[1], web_two.ip.octets()[1], "subnets differ");
         let services = [&web, &web_two].map(|web| Service::new(&web.netns, (Ipv4Addr::UNSPECIFIED, 80), "web"));
-        assert!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).is_ok());
-        assert!(ask_tcp(&web.netns, HOST, 8081, PATIENCE).is_ok(), "from a container of the other");
-        assert!(ask_tcp(&web.netns, web_two.ip, 80, IMPATIENCE).is_err(), "but not past the published port");
+        assert!(ask_tcp(&world.neighbour, HOST, 8080, patience()).is_ok());
+        assert!(ask_tcp(&web.netns, HOST, 8081, patience()).is_ok(), "from a container of the other");
+        assert!(ask_tcp(&web.netns, web_two.ip, 80, impatience()).is_err(), "but not past the published port");
         let [first, second] = services;
         drop(first);
         world.stop(one, "gantry0").await;
-        assert!(ask_tcp(&world.neighbour, HOST, 8081, PATIENCE).is_ok(), "the other's end does not matter");
+        assert!(ask_tcp(&world.neighbour, HOST, 8081, patience()).is_ok(), "the other's end does not matter");
         drop(second);
         world.stop(two, "gantry01").await;
     });

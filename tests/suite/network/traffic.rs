@@ -42,16 +42,16 @@ async fn reach_from_everywhere(world: &World) {
         ("itself by the bridge", &web.netns, web.gateway),
     ];
     for (who, path, ip) in from {
-        let answer = ask_tcp(path, ip, 8080, PATIENCE).unwrap_or_else(|error| panic!("tcp from {who}: {error}"));
+        let answer = ask_tcp(path, ip, 8080, patience()).unwrap_or_else(|error| panic!("tcp from {who}: {error}"));
         assert!(answer.starts_with("web "), "{who}: {answer}");
         let answer = ask_udp(path, ip, 8080).unwrap_or_else(|error| panic!("udp from {who}: {error}"));
         assert!(answer.starts_with("web "), "{who}: {answer}");
     }
-    assert_eq!(ask_tcp(&world.neighbour, HOST, 8080, PATIENCE).unwrap(), format!("web {NEIGHBOUR}"));
-    assert!(ask_tcp(host, LOCALHOST, 9090, PATIENCE).is_ok());
-    assert!(ask_tcp(&world.neighbour, HOST, 9090, IMPATIENCE).is_err(), "published on 127.0.0.1 alone");
-    assert!(ask_tcp(&other.netns, web.ip, 80, PATIENCE).is_ok(), "containers of a network see each other");
-    assert!(ask_tcp(&world.neighbour, web.ip, 80, IMPATIENCE).is_err(), "what is not published is not routed in");
+    assert_eq!(ask_tcp(&world.neighbour, HOST, 8080, patience()).unwrap(), format!("web {NEIGHBOUR}"));
+    assert!(ask_tcp(host, LOCALHOST, 9090, patience()).is_ok());
+    assert!(ask_tcp(&world.neighbour, HOST, 9090, impatience()).is_err(), "published on 127.0.0.1 alone");
+    assert!(ask_tcp(&other.netns, web.ip, 80, patience()).is_ok(), "containers of a network see each other");
+    assert!(ask_tcp(&world.neighbour, web.ip, 80, impatience()).is_err(), "what is not published is not routed in");
     drop(service);
     world.stop(network, "gantry0").await;
 }
@@ -70,7 +70,7 @@ fn a_neighbour_cannot_forge_its_way_to_127_0_0_1() {
                 ip rule add pref 0 lookup 7; ip rule del lookup local; ip rule add pref 9 lookup local"
             ));
         });
-        assert!(ask_tcp(&world.neighbour, LOCALHOST, 9090, IMPATIENCE).is_err());
+        assert!(ask_tcp(&world.neighbour, LOCALHOST, 9090, impatience()).is_err());
         drop(service);
         world.stop(network, "gantry0").await;
     });
@@ -84,9 +84,9 @@ fn containers_reach_the_outside_masqueraded_and_never_the_hosts_127_0_0_1() {
         let outside = Service::new(&world.neighbour, (NEIGHBOUR, 80), "outside");
         let private = Service::new(&world.here, (LOCALHOST, 7777), "private");
         let open = Service::new(&world.here, (Ipv4Addr::UNSPECIFIED, 7778), "open");
-        assert_eq!(ask_tcp(&web.netns, NEIGHBOUR, 80, PATIENCE).unwrap(), format!("outside {HOST}"));
+        assert_eq!(ask_tcp(&web.netns, NEIGHBOUR, 80, patience()).unwrap(), format!("outside {HOST}"));
         assert_eq!(ask_udp(&web.netns, NEIGHBOUR, 80).unwrap(), format!("outside {HOST}"));
-        assert!(ask_tcp(&web.netns, web.gateway, 7778, PATIENCE).is_ok(), "the host's public services are for all");
+        assert!(ask_tcp(&web.netns, web.gateway, 7778, patience()).is_ok(), "the host's public services are for all");
         let gateway = web.gateway;
         inside(&web.netns, || {
             sh(&format!(
@@ -95,7 +95,7 @@ fn containers_reach_the_outside_masqueraded_and_never_the_hosts_127_0_0_1() {
                 ip rule add pref 0 lookup 7; ip rule del lookup local; ip rule add pref 9 lookup local"
             ));
         });
-        assert!(ask_tcp(&web.netns, LOCALHOST, 7777, IMPATIENCE).is_err(), "the guard");
+        assert!(ask_tcp(&web.netns, LOCALHOST, 7777, impatience()).is_err(), "the guard");
         drop((outside, private, open));
         let counted = counters(web.link.clone()).await.unwrap();
         assert!(counted.rx_bytes > 0 && counted.tx_bytes > 0, "{counted:?}");

@@ -19,15 +19,25 @@ use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::Mode;
+
+use crate::shell;
 
 /// The host's address on the wire to its neighbour, and the neighbour's.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 1);
 pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 2);
 pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
-/// How long a connection may take that is to succeed, and how long one is tried that must not.
-pub const PATIENCE: Duration = Duration::from_secs(5);
-pub const IMPATIENCE: Duration = Duration::from_millis(700);
+
+/// How long a connection may take that is to succeed.
+pub fn patience() -> Duration {
+    shell::patience(5)
+}
+
+/// How long one is tried that must not.
+pub fn impatience() -> Duration {
+    shell::patience(1) * 7 / 10
+}
 
 /// A host: the network namespace of the test's thread.
 pub struct World {
@@ -43,6 +53,9 @@ pub fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Sen
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        // As the daemon does it at its start: a login has 1024 descriptors, and a published port takes one.
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         let world = Rc::new(World::build());
         let before = snapshot();
         actix::System::new().block_on(test(world.clone()));
@@ -100,7 +113,8 @@ impl World {
             bridge: bridge.to_owned(),
             subnet: None,
             tools: None,
-            stop_timeout: PATIENCE,
+            stop_timeout: patience(),
+            log_bounds: gantry::config::LogBounds::default(),
             check: false,
         }
     }
@@ -204,7 +218,7 @@ pub fn ask_tcp(from: &Path, ip: Ipv4Addr, port: u16, patience: Duration) -> std:
 pub fn ask_udp(from: &Path, ip: Ipv4Addr, port: u16) -> std::io::Result<String> {
     inside(from, || {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience()))?;
         socket.send_to(b"?", (ip, port))?;
         let mut buffer = [0; 64];
         let (length, _) = socket.recv_from(&mut buffer)?;
@@ -218,7 +232,8 @@ pub fn published(ports: &[&str]) -> Vec<Publish> {
 
 pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Attachment), Refusal> {
     let id = ContainerId::random().unwrap();
-    let message = Attach { id: id.clone(), name: name.parse().unwrap(), publish: published(ports), namespace: None };
+    let (name, publish) = (name.parse().unwrap(), published(ports));
+    let message = Attach { id: id.clone(), name, publish, namespace: None, before: None };
     network.send(message).await.unwrap().map(|attachment| (id, attachment))
 }
 
@@ -239,9 +254,9 @@ pub fn is_free(port: u16) -> bool {
 
 /// Waits for what becomes true by itself.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + patience();
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        assert!(std::time::Instant::now() < deadline, "{what}: not within {:?}", patience());
         tokio::task::yield_now().await;
     }
 }

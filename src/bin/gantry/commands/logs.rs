@@ -11,6 +11,7 @@ pub fn logs(call: &mut Call<'_>) -> Outcome {
     let console = &mut *call.console;
     call.daemon.connect()?.exchange(&request, |line, is_last| match line.head.as_str() {
         "LOG" => streams.write(line, is_last, console),
+        "EVENT" => streams.lost(line, console),
         _ => Ok(()),
     })?;
     Ok(0)
@@ -26,6 +27,14 @@ mod tests {
         let ran = Script::of(&[("logs web follow=yes tail=2 text=quoted", reply)]).run(&["logs", "-fn", "2", "web"]);
         assert_eq!(ran.out_bytes, b"a\tb\nhalf \xffdone");
         assert_eq!(ran.err, "e\n");
+    }
+
+    #[test]
+    fn what_is_lost_is_told() {
+        let reply = "LOG stdout+ \"ab\"\nEVENT type=lost files=2\nLOG stdout \"yz\"\nOK\n";
+        let ran = Script::of(&[("logs web text=quoted", reply)]).run(&["logs", "web"]);
+        assert_eq!(ran.out, "ab\nyz\n");
+        assert_eq!(ran.err, "gantry: 2 files of the log were removed before they were read\n");
     }
 
     #[test]

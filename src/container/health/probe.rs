@@ -1,0 +1,141 @@
+//! One look at a container's health: a process in it, ended in time, with all that came of it.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::check::Check;
+use super::record::Look;
+use crate::container::exec::{self, Output, Wishes};
+use crate::container::plan::Plan;
+use crate::id::{ExecId, Signal};
+use crate::refusal::{Code, Refusal};
+use crate::tools::process::{Held, Kin, has_variable, kin};
+use crate::undo::Ground;
+use crate::worker::beside;
+
+/// How much of what it writes is kept, in bytes; Docker's bound.
+const OUTPUT_MAX: usize = 4096;
+/// The variable by which everything that a look starts is known again.
+const MARK: &str = "GANTRY_HEALTH";
+/// How often what is left of a look is looked for: a process may have had a child since the last time.
+const ROUNDS: usize = 8;
+/// How long one that was killed may take to be gone, before it is looked for again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Looks once. None where it was abandoned (`abandoned` ends), or the container does not run any more.
+pub async fn look(
+    plan: Arc<Plan>,
+    check: Arc<Check>,
+    ground: Ground,
+    mut abandoned: oneshot::Receiver<()>,
+) -> Option<Look> {
+    let start = SystemTime::now();
+    let told = |exit, output: String| Some(Look { start, end: SystemTime::now(), exit, output });
+    let mark = match ExecId::random() {
+        Ok(id) => format!("{MARK}={id}"),
+        Err(refusal) => return told(None, refusal.to_string()),
+    };
+    let argv = check.argv.iter().map(|word| word.clone().into_bytes()).collect();
+    let wishes = Wishes { argv, env: vec![mark.clone()], ..Wishes::default() };
+    let (exec, output, watch) = match exec::start(plan.clone(), wishes, ground.clone()).await {
+        Ok(started) => started,
+        Err(refusal) if refusal.code() == Code::WrongState => return None,
+        Err(refusal) => return told(None, refusal.to_string()),
+    };
+    let mut ended = pin!(futures::future::join(watch, collect(output)));
+    let in_time = tokio::select! {
+        ((), text) = &mut ended => Some(Some(text)),
+        () = tokio::time::sleep(check.timeout) => Some(None),
+        _ = &mut abandoned => None,
+    };
+    if !matches!(in_time, Some(Some(_))) {
+        sweep(&mark, Some(exec.pid), &plan, &ground).await;
+        // One that is frozen ends when it is thawed.
+        ended.await;
+    }
+    sweep(&mark, None, &plan, &ground).await;
+    match (in_time?, exec.ended().await) {
+        (None, _) => told(None, format!("it took longer than {:?}", check.timeout)),
+        (Some(text), Ok(exit)) => told(Some(exit.code), text),
+        (Some(_), Err(refusal)) => told(None, refusal.to_string()),
+    }
+}
+
+/// Kills what a look has started: its own process where that runs yet, every one that has its mark, and those that put it
+/// off but have a parent or share a session with one of these.
+async fn sweep(mark: &str, own: Option<i32>, plan: &Arc<Plan>, ground: &Ground) {
+    for _ in 0..ROUNDS {
+        let (cgroups, plan, mark) = ((*ground.cgroups).clone(), plan.clone(), mark.to_owned());
+        let found = beside(move || Ok(family(&mark, own, &cgroups.processes(&plan.places.cgroup)))).await;
+        let left = found.unwrap_or_else(|refusal: Refusal| {
+            log::warn!("what a health check left: {refusal}");
+            Vec::new()
+        });
+        if left.is_empty() {
+            return;
+        }
+        for held in &left {
+            if let Err(e) = held.signal(Signal::KILL) {
+                log::warn!("a process that a health check left: {e}");
+            }
+        }
+        futures::future::join_all(left.iter().map(|held| held.ended_within(PATIENCE))).await;
+    }
+}
+
+/// Those of `pids` that belong to the look with that mark and process.
+fn family(mark: &str, own: Option<i32>, pids: &[i32]) -> Vec<Held> {
+    let alive: Vec<Kin> = pids.iter().filter_map(|pid| kin(*pid)).collect();
+    let marked = alive.iter().map(|one| one.pid).filter(|pid| Some(*pid) == own || has_variable(*pid, mark)).collect();
+    let members = members(marked, &alive);
+    let taken = alive.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start));
+    taken.collect()
+}
+
+/// Those of `all` that are in `first`, share a session with one of them, or descend from one.
+fn members(first: HashSet<i32>, all: &[Kin]) -> HashSet<i32> {
+    let mut members = first;
+    loop {
+        let sessions: HashSet<i32> =
+            all.iter().filter(|one| members.contains(&one.pid)).map(|one| one.session).collect();
+        let related = all.iter().filter(|one| members.contains(&one.parent) || sessions.contains(&one.session));
+        let more: HashSet<i32> = related.map(|one| one.pid).filter(|pid| !members.contains(pid)).collect();
+        if more.is_empty() {
+            return members;
+        }
+        members.extend(more);
+    }
+}
+
+/// The beginning of what a look writes. All of it is read, lest the process waits for us.
+async fn collect(mut output: Output) -> String {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = output.next().await {
+        bytes.extend(chunk.bytes.into_iter().take(OUTPUT_MAX.saturating_sub(bytes.len())));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marked_and_theirs_are_found() {
+        let one = |pid, parent, session| Kin { pid, parent, session, start: 0 };
+        // crun makes the session before it forks the process: nobody in it has its number.
+        let all = [one(1, 0, 1), one(21, 1, 20), one(22, 21, 20), one(23, 22, 23), one(24, 1, 23), one(30, 1, 30)];
+        let found = |marked: &[i32]| {
+            let mut found: Vec<i32> = members(marked.iter().copied().collect(), &all).into_iter().collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(found(&[22]), [21, 22, 23, 24]);
+        assert_eq!(found(&[24]), [23, 24], "its parent has ended");
+        assert!(found(&[]).is_empty());
+    }
+}
