@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use super::harness::Daemon;
+use super::shell::{patience, until};
 
 /// What a script in a container of `userns=auto` with `options` writes.
 #[track_caller]
@@ -125,6 +126,36 @@ fn its_files_are_listed_committed_and_copied() {
     let run = daemon.ok("run made name=job attach=yes rm=yes -- stat -c %u:%g /own /one");
     assert_eq!(run.written("stdout"), "12:34\n0:0\n");
     daemon.ok("volume rm data");
+}
+
+#[test]
+fn it_is_looked_at_and_starts_again_by_itself() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let options = "publish=80 restart=always health-cmd='test -e /well' health-interval=100ms";
+    let script = "n=$(cat /n 2>/dev/null || echo 0); echo $((n+1)) >/n; stat -c %u /n; touch /well; exec sleep 1000";
+    let run = daemon.ok(&format!("run busybox name=job userns=auto {options} -- sh -c '{script}'"));
+    let port = super::engine::host_port(&run);
+    let seen = |column: &str| daemon.ok("ps name=job").column(column)[0].clone();
+    until(patience(60), "it is healthy", || seen("health") == "healthy");
+    daemon.ok("exec job -- rm /well");
+    // Not by `kill`, which ends it for good.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(seen("pid").parse().unwrap()), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    until(patience(60), "it is healthy again", || seen("restarts") == "1" && seen("health") == "healthy");
+    assert_eq!(daemon.ok("exec job -- cat /n").written("stdout"), "2\n");
+    assert_eq!(daemon.ok("logs job").logs(), ["stdout 0"; 2]);
+    assert!(seen("ports").contains(&port.to_string()), "{}", seen("ports"));
+    daemon.ok("rm job force=yes");
+}
+
+#[test]
+fn its_words_may_be_any_bytes() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let said =
+        daemon.ok(r#"run busybox name=job attach=yes rm=yes text=quoted userns=auto user=www -- printf "%s" "\xff""#);
+    assert_eq!(said.logs(), [r#"stdout+ "\xff""#]);
 }
 
 #[test]
