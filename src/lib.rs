@@ -17,11 +17,11 @@
 //! | room | what it owns |
 //! | --- | --- |
 //! | [`daemon`] | the daemon's life: locks, sweep, actors, sockets, signals, leave |
-//! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, half-close and hang-up |
+//! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, half-close and hang-up; raw connections |
 //! | [`verbs`] | one file a verb; [`verbs::VERBS`] is the only list of them |
 //! | [`engine`] | the actors' addresses, as verbs see them |
 //! | [`supervisor`] | the `Supervisor` actor: names, children, deaths, those who went |
-//! | [`container`] | the `Container` actor: a pure state machine, effects, restarts, health, runtime spec, rootfs, log, the picture it shows |
+//! | [`container`] | the `Container` actor: a pure state machine, effects, restarts, health, runtime spec, rootfs, log, standard streams, the picture it shows |
 //! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
 //! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
 //! | [`volumes`] | named volumes, and who uses which |

@@ -64,14 +64,21 @@ impl Outbox {
 
     /// Puts a line in, whatever waits: for what ends a reply, of which each request has one.
     pub fn push(&self, tag: Option<&str>, line: &Line) {
+        match tag {
+            Some(tag) => self.put(&[b"@", tag.as_bytes(), b" ", line.as_bytes()]),
+            None => self.put(&[line.as_bytes()]),
+        }
+    }
+
+    /// Puts bytes in that are no line, whatever waits.
+    pub fn push_bytes(&self, bytes: &[u8]) {
+        self.put(&[bytes]);
+    }
+
+    fn put(&self, pieces: &[&[u8]]) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
-        if let Some(tag) = tag {
-            bytes.extend_from_slice(b"@");
-            bytes.extend_from_slice(tag.as_bytes());
-            bytes.extend_from_slice(b" ");
-        }
-        bytes.extend_from_slice(line.as_bytes());
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         self.postage.waiting.set(self.postage.waiting.get() + bytes.len() - before);
         self.filled.notify_one();
     }
@@ -83,6 +90,11 @@ impl Outbox {
         len >= EACH_MAX || (len > 0 && self.postage.is_spent())
     }
 
+    /// Whether the client has read half of what made it full, or more.
+    pub fn is_relieved(&self) -> bool {
+        !self.is_full() && self.len() <= EACH_MAX / 2
+    }
+
     fn len(&self) -> usize {
         self.bytes.borrow().len() - self.written.get()
     }
@@ -90,6 +102,11 @@ impl Outbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Wakes whoever waits for something to be put in, to look again at what else it goes by.
+    pub fn wake(&self) {
+        self.filled.notify_one();
     }
 
     /// Waits until something was put in.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
+use super::exec::Output;
+use super::feed::Feed;
 use super::limits::check_swap;
 use super::plan::{Plan, Source, Wishes};
 use super::state::{Event, Phase};
@@ -13,6 +15,8 @@ use super::{Container, View, effects};
 use crate::cgroup::limits::Limits;
 use crate::id::Signal;
 use crate::refusal::Refusal;
+use crate::tools::conmon::Ctl;
+use crate::tools::terminal::Size;
 
 /// Asks a container to start. Answered when its process runs, or could not be made to.
 #[derive(Message)]
@@ -53,6 +57,22 @@ pub struct Remove {
     /// Even where it runs: it is killed first.
     pub force: bool,
 }
+
+/// Asks to be at a container's standard streams, from now on or, where it has not run yet, from its first byte. Answered
+/// with what it writes, where that is wanted.
+#[derive(Message)]
+#[rtype(result = "Result<Option<Output>, Refusal>")]
+pub struct Attach {
+    /// What it is to read.
+    pub feed: Option<Feed>,
+    /// What it writes is wanted.
+    pub output: bool,
+}
+
+/// Gives a container's terminal a size.
+#[derive(Message)]
+#[rtype(result = "Result<(), Refusal>")]
+pub struct Resize(pub Size);
 
 /// Asks what a container was planned to be.
 #[derive(Message)]
@@ -132,6 +152,52 @@ impl Handler<Remove> for Container {
 
     fn handle(&mut self, remove: Remove, ctx: &mut Context<Self>) -> Self::Result {
         self.apply(&Event::Remove { force: remove.force }, ctx)
+    }
+}
+
+impl Handler<Attach> for Container {
+    type Result = ResponseFuture<Result<Option<Output>, Refusal>>;
+
+    fn handle(&mut self, Attach { feed, output }: Attach, _: &mut Context<Self>) -> Self::Result {
+        let (console, plan, phase) = (self.console.clone(), self.plan.clone(), self.state.phase);
+        let refused = match phase {
+            Phase::Leaving | Phase::Exited => Some(Refusal::wrong_state("it is not running")),
+            Phase::Removing => Some(Refusal::not_found("it is being removed")),
+            _ if feed.is_some() && !plan.wishes.takes_input() => {
+                Some(Refusal::wrong_state("it has no standard input; stdin=yes at its making gives it one"))
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refused {
+            return Box::pin(std::future::ready(Err(refusal.within(&plan.name))));
+        }
+        let output = output.then(|| console.take());
+        if let Some(feed) = feed {
+            console.feed(feed);
+        }
+        let runs = self.view.borrow().has_process();
+        Box::pin(async move {
+            if runs {
+                console.connect(&plan.places.bundle).await.map_err(|refusal| refusal.within(&plan.name))?;
+            }
+            Ok(output)
+        })
+    }
+}
+
+impl Handler<Resize> for Container {
+    type Result = Result<(), Refusal>;
+
+    fn handle(&mut self, Resize(size): Resize, _: &mut Context<Self>) -> Self::Result {
+        let refused = |refusal: Refusal| refusal.within(&self.plan.name);
+        if !self.plan.wishes.tty {
+            return Err(refused(Refusal::wrong_state("it has no terminal; tty=yes at its making gives it one")));
+        }
+        if !self.view.borrow().has_process() {
+            return Err(refused(Refusal::wrong_state("it is not running")));
+        }
+        let told = Ctl::of(&self.plan.places.bundle).resize(size);
+        told.map_err(|e| refused(Refusal::io("the terminal's size", &e)))
     }
 }
 

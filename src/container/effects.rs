@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use tokio::sync::{Mutex, oneshot};
 
+use super::console::Console;
 use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::userns::Ids;
@@ -69,6 +70,7 @@ pub struct Exit {
 pub async fn launch(
     plan: Arc<Plan>,
     before: Option<Before>,
+    console: Rc<Console>,
     journal: SharedJournal,
     ground: Ground,
     files: Arc<Mutex<()>>,
@@ -76,8 +78,9 @@ pub async fn launch(
     // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
     let _files = files.lock().await;
     let mark = journal.borrow().mark();
-    let launched = try_launch(plan, before, &journal, &ground).await;
+    let launched = try_launch(plan, before, &console, &journal, &ground).await;
     if launched.is_err() {
+        console.hang_up();
         let steps = journal.borrow_mut().take_back(mark);
         // What could not be undone was logged and stays on record; the asker hears of the first failure.
         let failed = undo::all(steps, &ground).await;
@@ -89,6 +92,7 @@ pub async fn launch(
 async fn try_launch(
     plan: Arc<Plan>,
     before: Option<Before>,
+    console: &Console,
     journal: &SharedJournal,
     ground: &Ground,
 ) -> Result<Run, Refusal> {
@@ -97,7 +101,8 @@ async fn try_launch(
     let record = |step| journal.borrow_mut().record(step);
     record(Step::Attachment { id: plan.id.to_string() })?;
     record(Step::Mount { path: places.rootfs() })?;
-    let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log() };
+    let (stdin, terminal) = (plan.wishes.takes_input(), plan.wishes.tty);
+    let watch = Watch { id: plan.id.as_str(), bundle: &places.bundle, log: &places.log(), stdin, terminal };
     // Started ahead: it has set itself up by the time there is something for it to watch.
     let starting = async {
         let waiting = conmon::start(&ground.tools, &ground.crun, &watch).await?;
@@ -133,7 +138,13 @@ async fn try_launch(
     if let Some(ids) = &ids {
         give_streams(monitor.init, ids.first, plan.clone()).await?;
     }
+    // Before it can write anything: who waits for that loses nothing.
+    console.connect(&places.bundle).await?;
     ground.crun.start(plan.id.as_str()).await?;
+    // Who came meanwhile was told to wait.
+    if let Err(refusal) = console.connect(&places.bundle).await {
+        log::debug!("{}: {refusal}", plan.name);
+    }
     Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor, _ids: ids })
 }
 

@@ -3,11 +3,13 @@
 
 mod again;
 mod ask;
+mod console;
 pub mod copy;
 pub mod devices;
 mod effects;
 mod etc;
 pub mod exec;
+pub mod feed;
 mod fill;
 pub mod follow;
 mod freeze;
@@ -45,7 +47,8 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Hold, Inspect, Kill, Pause, Remove, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
 use self::log_files::LogFiles;
@@ -100,6 +103,7 @@ pub struct Container {
     ground: Ground,
     bus: Bus,
     keeper: Keeper,
+    console: Rc<Console>,
     journal: SharedJournal,
     /// How much of the journal belongs to the container rather than to a run.
     mark: usize,
@@ -146,6 +150,7 @@ impl Container {
         let stop_timeout = plan.stop_timeout;
         let logs = LogFiles::new(plan.places.log());
         Ok(Self {
+            console: Rc::new(Console::new(plan.wishes.tty)),
             plan: Arc::new(plan),
             kept: Some(kept),
             ground,
@@ -213,10 +218,9 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                let (before, files) = (self.before.clone(), self.files.clone());
-                self.spawn(ctx, async {
-                    Outcome::Launched(effects::launch(plan, before, journal, ground, files).await.map(Box::new))
-                });
+                let (before, console, files) = (self.before.clone(), self.console.clone(), self.files.clone());
+                let launch = effects::launch(plan, before, console, journal, ground, files);
+                self.spawn(ctx, async { Outcome::Launched(launch.await.map(Box::new)) });
             }
             Effect::Release => {
                 let mark = self.mark;
@@ -337,6 +341,7 @@ impl Container {
 
     fn released(&mut self, rest: Vec<Step>, ctx: &mut Context<Self>) {
         self.unreaped = rest;
+        self.console.hang_up();
         self.change_view(|view| {
             (view.ip, view.link) = (None, None);
             view.ports.clear();

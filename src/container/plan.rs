@@ -24,12 +24,16 @@ use crate::id::{ContainerId, Name, Publish, Signal};
 use crate::images::Image;
 use crate::refusal::Refusal;
 use crate::tools::init;
+use crate::tools::terminal::Size;
 use crate::volumes::Held;
 
 /// The longest stop timeout that an image can ask for, in seconds: a day.
 const STOP_TIMEOUT_MAX: u64 = 24 * 3600;
 /// The `PATH` of a process whose image sets none; Docker's.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The kind of terminal that a process with one is told of where nobody says; Docker's.
+pub(super) const TERM: &str = "TERM=xterm";
 
 /// What a container's root filesystem comes from.
 #[derive(Clone)]
@@ -110,6 +114,12 @@ pub struct Wishes {
     pub devices: Vec<DeviceWish>,
     /// An init before its own program.
     pub init: bool,
+    /// Its standard streams are a terminal.
+    pub tty: bool,
+    /// It has a standard input, where that was said.
+    pub stdin: Option<bool>,
+    /// The first size of its terminal.
+    pub size: Option<Size>,
     /// In place of the image's StopSignal.
     pub stop_signal: Option<Signal>,
     /// How long a stop waits.
@@ -127,6 +137,11 @@ pub struct Wishes {
 }
 
 impl Wishes {
+    /// Whether it has a standard input: a terminal is typed at, unless that is not wanted.
+    pub fn takes_input(&self) -> bool {
+        self.stdin.unwrap_or(self.tty)
+    }
+
     /// Puts other limits in the place of those that were wished for.
     pub fn limit(&mut self, limits: &Limits) {
         self.memory = limits.memory.or(self.memory);
@@ -251,7 +266,7 @@ impl Plan {
         }
         let hostname = wishes.hostname.clone().unwrap_or_else(|| id.short().to_owned());
         let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
-        let mut env = environment(&image.env, &wishes.env, &hostname, user.home.as_deref());
+        let mut env = environment(&terminal(&wishes, &image.env), &wishes.env, &hostname, user.home.as_deref());
         let raw = Raw::take(&mut argv, &mut env).map(Arc::new);
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
@@ -324,6 +339,12 @@ fn log_bounds(wishes: &Wishes, default: LogBounds) -> Result<LogBounds, Refusal>
         (None, Some(_)) => Err(Refusal::bad_option("log-max-files= goes with log-max-size=")),
         _ => Ok(bounds),
     }
+}
+
+/// The image's environment, behind what one with a terminal is told of that.
+fn terminal(wishes: &Wishes, image: &[String]) -> Vec<String> {
+    let own = wishes.tty.then(|| TERM.to_owned());
+    own.into_iter().chain(image.iter().cloned()).collect()
 }
 
 fn workdir(wishes: &Wishes, image: &str) -> String {

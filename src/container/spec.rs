@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder,
-    LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Process, ProcessBuilder, RootBuilder,
-    Spec, SpecBuilder, UserBuilder, get_default_maskedpaths, get_default_readonly_paths,
+    BoxBuilder, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxCpu, LinuxCpuBuilder, LinuxDeviceCgroup,
+    LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
+    get_default_readonly_paths,
 };
 
 use super::devices::Device;
@@ -82,8 +83,12 @@ fn process(plan: &Plan) -> Result<Process, OciSpecError> {
         .build()?;
     let argv = if plan.raw.is_some() { vec![raw::PROGRAM.to_owned()] } else { plan.argv.clone() };
     let init = plan.init.iter().flat_map(|_| [INIT.to_owned(), "--".to_owned()]);
-    ProcessBuilder::default()
-        .terminal(false)
+    let mut process = ProcessBuilder::default();
+    if let Some(size) = plan.wishes.size {
+        process = process.console_size(BoxBuilder::default().height(size.rows).width(size.cols).build()?);
+    }
+    process
+        .terminal(plan.wishes.tty)
         .user(user)
         .args(init.chain(argv).collect::<Vec<_>>())
         .env(plan.env.clone())

@@ -22,6 +22,11 @@ impl Hangup {
         Ok(Self(readiness::watch(stream.as_fd().try_clone_to_owned()?, Interest::WRITABLE)?))
     }
 
+    /// Whether it has happened.
+    pub fn has_happened(&self) -> bool {
+        is_hung_up(self.0.get_ref())
+    }
+
     /// Waits until the client has hung up.
     pub async fn wait(&self) {
         while let Ok(mut ready) = self.0.writable().await {

@@ -6,6 +6,7 @@
 
 mod hangup;
 mod peer;
+mod raw;
 mod requests;
 
 use std::collections::VecDeque;
@@ -20,11 +21,12 @@ use tokio::time::{Instant, sleep_until};
 
 use self::hangup::Hangup;
 use self::peer::Peer;
+use self::raw::{Begun, Raw};
 use self::requests::{Item, Requests, Taken};
 use crate::engine::Engine;
 use crate::outbox::{Outbox, Postage};
 use crate::refusal::Refusal;
-use crate::wire::line::{Frame, Framer};
+use crate::wire::line::{Frame, Framer, LINE_MAX};
 use crate::wire::reply::Line;
 
 /// How many untagged requests wait for their turn before reading stops.
@@ -107,6 +109,11 @@ impl Session {
     async fn run(mut self) -> io::Result<()> {
         loop {
             let more = self.take_frames();
+            if let Some(streams) = self.requests.take_raw() {
+                let begun = Begun { bytes: self.framer.take_rest(), half_closed: self.half_closed };
+                return Raw::new(self.stream, self.outbox, streams, begun, self.closing)?.serve().await;
+            }
+            self.end_inputs(more);
             if !self.outbox.is_empty() {
                 self.write()?;
             }
@@ -144,7 +151,7 @@ impl Session {
     /// replies, or to give others their turn.
     fn take_frames(&mut self) -> bool {
         for _ in 0..TURN {
-            if self.quitting {
+            if self.quitting || self.requests.holds_lines() {
                 return false;
             }
             if self.outbox.is_full() {
@@ -155,7 +162,8 @@ impl Session {
             {
                 self.queued -= size;
                 self.take(item);
-            } else if self.has_queue_room()
+            } else if self.may_cut()
+                && self.has_queue_room()
                 && let Some(frame) = self.framer.next_frame()
             {
                 self.place(frame);
@@ -169,6 +177,28 @@ impl Session {
 
     fn has_queue_room(&self) -> bool {
         self.queue.len() < QUEUE_MAX && self.queued < QUEUED_MAX
+    }
+
+    /// Whether what comes is surely lines: behind a request that may turn raw it is perhaps not.
+    fn may_cut(&self) -> bool {
+        !self.requests.holds_lines() && !self.queue.back().is_some_and(|(_, item)| item.may_turn_raw())
+    }
+
+    /// Whether more is to be read; what is not cut into lines has a bound as well.
+    fn has_room(&self) -> bool {
+        if self.may_cut() { self.has_queue_room() } else { self.framer.waiting() < LINE_MAX }
+    }
+
+    /// Who sends no more feeds no process any more.
+    fn end_inputs(&self, more: bool) {
+        // One that has gone says nothing about any process's input.
+        let has_gone = self.hangup.as_ref().is_some_and(Hangup::has_happened);
+        if self.half_closed && !has_gone {
+            self.requests.end_input_of_untagged();
+            if !more && self.queue.is_empty() && !self.requests.has_untagged() {
+                self.requests.end_inputs();
+            }
+        }
     }
 
     /// A tagged request has its turn at once, any other line behind those before it.
@@ -203,7 +233,7 @@ impl Session {
         if busy && self.hangup.is_none() {
             self.hangup = Some(Hangup::of(&self.stream)?);
         }
-        let reading = !self.half_closed && !self.quitting && self.has_queue_room() && !self.outbox.is_full();
+        let reading = !self.half_closed && !self.quitting && self.has_room() && !self.outbox.is_full();
         let beating = self.half_closed && busy;
         let (stream, outbox) = (&self.stream, &self.outbox);
         let hung_up = async {

@@ -13,10 +13,11 @@ use futures::{FutureExt, StreamExt};
 
 use super::Terms;
 use super::peer::Peer;
+use crate::container::feed::Feeder;
 use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
-use crate::verbs::{self, Access, Action, Call, Reply};
+use crate::verbs::{self, Access, Action, Call, Input, Raw, Reply, Ties};
 use crate::wire::args::Args;
 use crate::wire::line::{Frame, LINE_MAX};
 use crate::wire::reply::Line;
@@ -44,6 +45,7 @@ struct Running {
     abort: AbortHandle,
     changing: Rc<Cell<bool>>,
     cancelled: Rc<Cell<bool>>,
+    ties: Rc<Ties>,
 }
 
 impl Running {
@@ -53,6 +55,10 @@ impl Running {
         if !self.changing.get() {
             self.abort.abort();
         }
+    }
+
+    fn end_input(&self) {
+        self.ties.feeder.borrow().iter().for_each(Feeder::end);
     }
 }
 
@@ -68,6 +74,8 @@ pub struct Requests {
     handles: HashMap<Option<Tag>, Running>,
     /// The daemon is about to end.
     leaving: Rc<Cell<bool>>,
+    /// What the connection is to become.
+    raw: Option<Raw>,
 }
 
 /// A line as it waits for its turn.
@@ -88,6 +96,11 @@ impl Item {
     pub fn is_tagged(&self) -> bool {
         matches!(self, Self::Request { tag: Some(_), .. })
     }
+
+    /// Whether what follows it may be no lines.
+    pub fn may_turn_raw(&self) -> bool {
+        matches!(self, Self::Request { tag: None, words } if verbs::may_turn_raw(words))
+    }
 }
 
 impl Requests {
@@ -102,6 +115,7 @@ impl Requests {
             running: FuturesUnordered::new(),
             handles: HashMap::new(),
             leaving: Rc::default(),
+            raw: None,
         }
     }
 
@@ -127,8 +141,28 @@ impl Requests {
 
     /// Writes the end of a request.
     pub fn conclude(&mut self, Done { tag, result }: Done) {
-        self.handles.remove(&tag);
+        self.raw = self.handles.remove(&tag).and_then(|running| running.ties.raw.take());
         self.answer(tag.as_deref(), result);
+    }
+
+    /// Whether lines are not to be read: what comes may be for a process.
+    pub fn holds_lines(&self) -> bool {
+        self.raw.is_some() || self.handles.get(&None).is_some_and(|running| running.ties.holds_lines.get())
+    }
+
+    /// What the connection is to become, once its reply is out.
+    pub fn take_raw(&mut self) -> Option<Raw> {
+        self.raw.take()
+    }
+
+    /// The client sends no more: whoever can be fed only by the untagged request itself has the end of its input.
+    pub fn end_input_of_untagged(&self) {
+        self.handles.get(&None).into_iter().for_each(Running::end_input);
+    }
+
+    /// The client sends no more, and all that it sent was done: nobody has any more input.
+    pub fn end_inputs(&self) {
+        self.handles.values().for_each(Running::end_input);
     }
 
     fn answer(&self, tag: Option<&str>, result: Result<Line, Refusal>) {
@@ -200,7 +234,8 @@ impl Requests {
         if tag.is_some() && !ends && self.running.len() >= self.running_max {
             return Err(Refusal::busy(format_args!("{} requests of this connection are running", self.running_max)));
         }
-        if verb.access == Access::Change {
+        // What feeds a request that was told need not be told piece by piece.
+        if verb.access == Access::Change && !matches!(verb.action, Action::Input) {
             log::info!("{} asks: {}", self.peer, verb.form.name);
         }
         Ok(())
@@ -209,6 +244,7 @@ impl Requests {
     fn act(&mut self, action: Action, args: Args, tag: Option<Tag>) -> Taken {
         match action {
             Action::Run(run) => self.run(run, args, tag),
+            Action::Input => self.input(args, tag),
             Action::Cancel => {
                 let cancelled = self.cancel(args);
                 self.answer(tag.as_deref(), cancelled);
@@ -239,19 +275,46 @@ impl Requests {
     }
 
     fn run(&mut self, run: fn(Args, Call) -> Result<Reply, Refusal>, args: Args, tag: Option<Tag>) {
-        let (changing, cancelled) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let flags = Flags::default();
         let call = Call {
             engine: self.engine.clone(),
             outbox: self.outbox.clone(),
             tag: tag.clone(),
             trusted: self.trusted,
-            changing: changing.clone(),
-            cancelled: cancelled.clone(),
+            changing: flags.changing.clone(),
+            cancelled: flags.cancelled.clone(),
+            has_neighbours: !self.handles.is_empty(),
+            ties: flags.ties.clone(),
         };
-        let reply = match run(args, call) {
-            Ok(reply) => reply,
-            Err(refusal) => return self.answer(tag.as_deref(), Err(refusal)),
-        };
+        match run(args, call) {
+            Ok(reply) => self.begin(tag, reply, flags),
+            Err(refusal) => self.answer(tag.as_deref(), Err(refusal)),
+        }
+    }
+
+    /// Handed to the process's request here and now, so that pieces keep the order in which they were sent.
+    fn input(&mut self, args: Args, tag: Option<Tag>) {
+        match self.push_input(args) {
+            Ok(taken) => self.begin(tag, taken, Flags::default()),
+            Err(refusal) => self.answer(tag.as_deref(), Err(refusal)),
+        }
+    }
+
+    fn push_input(&self, args: Args) -> Result<Reply, Refusal> {
+        let Input { tag, bytes, last } = verbs::read_input(args)?;
+        let running = self
+            .handles
+            .get(&Some(tag.as_str().into()))
+            .ok_or_else(|| Refusal::not_found(format_args!("no request runs with the tag @{tag}")))?;
+        let feeder = running.ties.feeder.borrow();
+        let feeder =
+            feeder.as_ref().ok_or_else(|| Refusal::wrong_state(format_args!("@{tag} was not asked with stdin=yes")))?;
+        let taken = feeder.push(bytes, last);
+        Ok(Box::pin(async { taken.await.map(|()| Line::done()) }))
+    }
+
+    fn begin(&mut self, tag: Option<Tag>, reply: Reply, flags: Flags) {
+        let Flags { changing, cancelled, ties } = flags;
         let (abort, registration) = AbortHandle::new_pair();
         let mut request: LocalBoxFuture<'static, Done> = Box::pin(Request {
             tag: tag.clone(),
@@ -260,11 +323,20 @@ impl Requests {
         });
         // Most requests have their answer at once, and need no place among those that wait.
         if let Some(Done { tag, result }) = (&mut request).now_or_never() {
+            self.raw = ties.raw.take();
             return self.answer(tag.as_deref(), result);
         }
-        self.handles.insert(tag, Running { abort, changing, cancelled });
+        self.handles.insert(tag, Running { abort, changing, cancelled, ties });
         self.running.push(request);
     }
+}
+
+/// What a request shares with its session.
+#[derive(Default)]
+struct Flags {
+    changing: Rc<Cell<bool>>,
+    cancelled: Rc<Cell<bool>>,
+    ties: Rc<Ties>,
 }
 
 /// One request under way: its verb's future, which may be cancelled and whose defects stay its own.

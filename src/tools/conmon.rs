@@ -19,6 +19,7 @@ use tokio::process::Child;
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
 use super::spawn::spawn_inheriting;
+use super::terminal::Size;
 use super::{Tool, Tools};
 use crate::refusal::Refusal;
 
@@ -36,6 +37,10 @@ pub struct Watch<'a> {
     pub bundle: &'a Path,
     /// Where output goes, in the k8s-file format.
     pub log: &'a Path,
+    /// It has a standard input, open until somebody ends it through the attach socket; else an empty one.
+    pub stdin: bool,
+    /// Its standard streams are a terminal.
+    pub terminal: bool,
 }
 
 /// A conmon that was started, and waits for leave to go on.
@@ -77,6 +82,10 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     // conmon itself closes them to what it executes.
     conmon.env("_OCI_SYNCPIPE", sync_write.as_raw_fd().to_string());
     conmon.env("_OCI_STARTPIPE", start_read.as_raw_fd().to_string());
+    if watch.terminal {
+        // Its console socket is made there, with a path that must fit into 107 bytes.
+        conmon.env_remove("TMPDIR");
+    }
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     log::debug!("{:?}", conmon.as_std());
     let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
@@ -104,6 +113,13 @@ fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> 
         ("--runtime-arg", prefixed("--root=", crun_root)),
     ] {
         args.extend([OsString::from(flag), value]);
+    }
+    if watch.stdin {
+        args.push("-i".into());
+    }
+    if watch.terminal {
+        // A terminal's input is ended by its keys, never by a descriptor's end.
+        args.extend(["-t", "--leave-stdin-open"].map(Into::into));
     }
     args
 }
@@ -186,6 +202,11 @@ impl Ctl {
     /// takes one that is there.
     pub fn reopen_log(&self) -> io::Result<()> {
         self.tell("ctl", "2 0 0\n")
+    }
+
+    /// Gives the container's terminal a size.
+    pub fn resize(&self, size: Size) -> io::Result<()> {
+        self.tell("winsz", &format!("{} {}\n", size.rows, size.cols))
     }
 
     /// Writes one line to a fifo. Never waits: `ENXIO` says that conmon is gone, `EAGAIN` that it does not read.

@@ -5,16 +5,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rustix::fs::MemfdFlags;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
@@ -25,10 +26,13 @@ use super::Tool;
 use super::call::{bound_to_us, command, spawn_failed};
 use super::crun::{Crun, create_refusal};
 use super::spawn::spawn;
+use super::terminal::{ConsoleSocket, Size};
 use crate::refusal::Refusal;
 
 /// How long the program may take to be executed.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Where crun has the directory of the console socket.
+const SOCKET_DIR: i32 = 6;
 /// How much of crun's log is read.
 const LOG_MAX: usize = 16 << 10;
 
@@ -49,17 +53,44 @@ pub enum Program {
     },
 }
 
+/// What the program's standard streams are to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Streams {
+    /// Pipes.
+    Pipes {
+        /// It has a standard input; else an empty one.
+        stdin: bool,
+        /// Its standard error goes where its standard output goes.
+        merged: bool,
+    },
+    /// A terminal of the container's, of that size.
+    Terminal(Option<Size>),
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self::Pipes { stdin: false, merged: false }
+    }
+}
+
 /// A program that was executed.
 pub struct Running {
     child: Child,
     log: File,
     /// Its process in the daemon's pid namespace.
     pub pid: i32,
-    output: Option<Output>,
+    io: Option<Io>,
 }
 
-/// What a program writes to its standard output, and to its standard error.
-type Output = (pipe::Receiver, pipe::Receiver);
+/// Our ends of a program's standard streams.
+pub struct Io {
+    /// Where it reads from, if it reads at all.
+    pub input: Option<pipe::Sender>,
+    /// What it writes, by the stream's name.
+    pub output: Vec<(&'static str, pipe::Receiver)>,
+    /// The master side of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
 
 /// One line of crun's log.
 #[derive(Deserialize)]
@@ -70,35 +101,113 @@ struct Entry {
     msg: String,
 }
 
-/// Executes `program` in the container that crun knows as `id`, with an empty standard input. Answered when it runs.
-pub async fn start(crun: &Crun, id: &str, program: Program) -> Result<Running, Refusal> {
-    let failed = |e: std::io::Error| spawn_failed(Tool::Crun, &e);
+/// Executes `program` in the container that crun knows as `id`, whose bundle that is. Answered when it runs.
+pub async fn start(
+    crun: &Crun,
+    (id, bundle): (&str, &Path),
+    program: Program,
+    streams: Streams,
+) -> Result<Running, Refusal> {
+    let failed = |e: io::Error| spawn_failed(Tool::Crun, &e);
     let log = memory("crun-log", b"").map_err(failed)?;
-    let (told, tell) = one_way().map_err(failed)?;
-    let (stdout, out) = one_way().map_err(failed)?;
-    let (stderr, err) = one_way().map_err(failed)?;
+    let (told, tell) = outward().map_err(failed)?;
     let log_of_crun = log.try_clone().map_err(failed)?.into();
-    let (arguments, document) = arguments(id, program);
+    let mut ends = Ends::of(streams, bundle).map_err(failed)?;
+    let (arguments, document) = arguments(id, program, ends.socket.as_ref());
     let document = memory("process.json", &document).map_err(failed)?.into();
     // Kept until it is executed: it may be a sealed copy that only our descriptor names.
     let executable = crun.program()?;
     let mut call = bound_to_us(command(&executable.path));
-    call.arg("--root").arg(crun.root()).args(arguments);
-    call.stdin(Stdio::null()).stdout(out).stderr(err).kill_on_drop(true);
+    call.arg("--root").arg(crun.root()).args(arguments).kill_on_drop(true);
+    let [stdin, stdout, stderr] = ends.take_theirs();
+    call.stdin(stdin).stdout(stdout).stderr(stderr);
     let mapping = |parent_fd, child_fd| FdMapping { parent_fd, child_fd };
+    let mut mappings = vec![mapping(document, 3), mapping(log_of_crun, 4), mapping(tell, 5)];
+    if let Some(socket) = &ends.socket {
+        mappings.push(mapping(socket.directory().map_err(failed)?, SOCKET_DIR));
+    }
     call.as_std_mut()
-        .fd_mappings(vec![mapping(document, 3), mapping(log_of_crun, 4), mapping(tell, 5)])
+        .fd_mappings(mappings)
         .map_err(|e| Refusal::internal(format_args!("descriptors for crun: {e}")))?;
     log::debug!("{:?}", call.as_std());
     // Our copies of the child's ends go with the command.
     let child = spawn(call).await.map_err(failed)?;
-    Waiting { child, log, told }.executed((stdout, stderr)).await
+    Waiting { child, log, told }.executed(ends).await
+}
+
+/// Both ends of the streams of a program that is to be executed.
+struct Ends {
+    theirs: Vec<Stdio>,
+    input: Option<pipe::Sender>,
+    output: Vec<(&'static str, pipe::Receiver)>,
+    /// Where the terminal will come from; the program's streams are then made by crun.
+    socket: Option<ConsoleSocket>,
+    size: Option<Size>,
+}
+
+impl Ends {
+    fn of(streams: Streams, bundle: &Path) -> io::Result<Self> {
+        let mut ends = Self { theirs: Vec::new(), input: None, output: Vec::new(), socket: None, size: None };
+        let (stdin, merged) = match streams {
+            Streams::Pipes { stdin, merged } => (stdin, merged),
+            Streams::Terminal(size) => {
+                let mut salt = [0; 8];
+                getrandom::fill(&mut salt).map_err(io::Error::other)?;
+                let name = format!("console-{:016x}", u64::from_ne_bytes(salt));
+                (ends.socket, ends.size) = (Some(ConsoleSocket::bind(bundle, &name)?), size);
+                return Ok(ends);
+            }
+        };
+        ends.theirs.push(if stdin {
+            let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+            ends.input = Some(pipe::Sender::from_owned_fd(write)?);
+            read.into()
+        } else {
+            Stdio::null()
+        });
+        let (stdout, out) = outward()?;
+        ends.output.push(("stdout", stdout));
+        let err = if merged {
+            out.try_clone()?
+        } else {
+            let (stderr, err) = outward()?;
+            ends.output.push(("stderr", stderr));
+            err
+        };
+        ends.theirs.extend([out.into(), err.into()]);
+        Ok(ends)
+    }
+
+    /// The program's ends, to be given away.
+    fn take_theirs(&mut self) -> [Stdio; 3] {
+        let mut theirs = std::mem::take(&mut self.theirs).into_iter();
+        std::array::from_fn(|_| theirs.next().unwrap_or_else(Stdio::null))
+    }
+
+    /// Our ends, now that it runs.
+    async fn ours(self) -> io::Result<Io> {
+        let Some(socket) = self.socket else {
+            return Ok(Io { input: self.input, output: self.output, terminal: None });
+        };
+        let terminal = socket.receive().await?;
+        if let Some(size) = self.size {
+            size.apply(&terminal)?;
+        }
+        fcntl(&terminal, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        // A terminal's master side is read and written as a pipe is; that it is none is not looked at.
+        let input = pipe::Sender::from_owned_fd_unchecked(terminal.try_clone()?)?;
+        let output = pipe::Receiver::from_owned_fd_unchecked(terminal.try_clone()?)?;
+        Ok(Io { input: Some(input), output: vec![("stdout", output)], terminal: Some(terminal) })
+    }
 }
 
 /// The words of crun's command line, and the process document that they may speak of.
-fn arguments(id: &str, program: Program) -> (Vec<OsString>, Vec<u8>) {
+fn arguments(id: &str, program: Program, socket: Option<&ConsoleSocket>) -> (Vec<OsString>, Vec<u8>) {
     let mut words: Vec<OsString> =
         ["--log=/proc/self/fd/4", "--log-format=json", "exec", "--pid-file", "/proc/self/fd/5"].map(Into::into).into();
+    if let Some(socket) = socket {
+        words.extend(["--tty".into(), "--console-socket".into(), socket.path_by(SOCKET_DIR).into()]);
+    }
     match program {
         Program::Document(json) => {
             words.extend(["--process", "/proc/self/fd/3", id].map(Into::into));
@@ -120,15 +229,34 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn executed(mut self, output: Output) -> Result<Running, Refusal> {
+    async fn executed(mut self, ends: Ends) -> Result<Running, Refusal> {
         let mut digits = [0; 16];
-        let read = tokio::time::timeout(DEADLINE, self.told.read(&mut digits)).await;
+        let (mut ours, mut io) = (Box::pin(ends.ours()), None);
+        // A terminal is sized as soon as it is there, which is before the pid is told.
+        let told = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    made = &mut ours, if io.is_none() => io = Some(made),
+                    read = self.told.read(&mut digits) => break read,
+                }
+            }
+        };
+        let read = tokio::time::timeout(DEADLINE, told).await;
         let pid = match &read {
             Ok(Ok(count)) => std::str::from_utf8(&digits[..*count]).ok().and_then(|text| text.trim().parse().ok()),
             _ => None,
         };
         if let Some(pid) = pid {
-            return Ok(Running { child: self.child, log: self.log, pid, output: Some(output) });
+            let io = match io {
+                Some(io) => Ok(io),
+                None => tokio::time::timeout(DEADLINE, ours).await,
+            };
+            return match io {
+                Ok(Ok(io)) => Ok(Running { child: self.child, log: self.log, pid, io: Some(io) }),
+                Ok(Err(e)) => Err(Refusal::io("the program's terminal", &e)),
+                Err(_) => Err(Refusal::timeout(format_args!("crun gave no terminal within {DEADLINE:?}"))),
+            };
         }
         let late = read.is_err();
         // Where it has ended already, this only reaps it.
@@ -142,9 +270,9 @@ impl Waiting {
 }
 
 impl Running {
-    /// Its output, once.
-    pub fn take_output(&mut self) -> Option<Output> {
-        self.output.take()
+    /// Our ends of its standard streams, once.
+    pub fn take_io(&mut self) -> Option<Io> {
+        self.io.take()
     }
 
     /// Waits for the program's end: its exit code, or 128 and the signal. Refused where it could not be executed after
@@ -159,13 +287,13 @@ impl Running {
 }
 
 /// A pipe: the end that we read, and the end for a child to write.
-fn one_way() -> std::io::Result<(pipe::Receiver, OwnedFd)> {
+fn outward() -> io::Result<(pipe::Receiver, OwnedFd)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     Ok((pipe::Receiver::from_owned_fd(read)?, write))
 }
 
 /// A file that is nowhere, and holds `bytes`.
-fn memory(name: &str, bytes: &[u8]) -> std::io::Result<File> {
+fn memory(name: &str, bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
     Ok(file)

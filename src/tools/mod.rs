@@ -2,6 +2,7 @@
 //!
 //! Each tool's file knows that tool's options, outputs and quirks, and nothing of who asks.
 
+pub mod attach;
 mod call;
 pub mod conmon;
 pub mod crun;
@@ -14,6 +15,7 @@ pub mod process;
 mod sealed;
 pub mod skopeo;
 mod spawn;
+pub mod terminal;
 pub mod umoci;
 pub mod userns;
 

@@ -1,12 +1,25 @@
 //! What a verb is called with: the engine, and the way back to whoever asked.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use super::streams::Raw;
+use crate::container::feed::{self, Feed, Feeder};
 use crate::engine::Engine;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::wire::reply::Line;
+
+/// What a request has to do with its session beside its reply.
+#[derive(Default)]
+pub struct Ties {
+    /// The lines behind it are not read: they may be for its process.
+    pub holds_lines: Cell<bool>,
+    /// What the connection is to become at the end of the reply.
+    pub raw: RefCell<Option<Raw>>,
+    /// Where `input` brings what is for its process.
+    pub feeder: RefCell<Option<Feeder>>,
+}
 
 /// One call of a verb.
 #[derive(Clone)]
@@ -23,6 +36,10 @@ pub struct Call {
     pub changing: Rc<Cell<bool>>,
     /// The asker took the request back while a change was under way.
     pub cancelled: Rc<Cell<bool>>,
+    /// Tagged requests of the same connection were running when it was asked.
+    pub has_neighbours: bool,
+    /// What the session looks at.
+    pub ties: Rc<Ties>,
 }
 
 impl Call {
@@ -34,6 +51,35 @@ impl Call {
     /// Whether the asker took the request back while a change was under way: what would follow it is not wanted.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.get()
+    }
+
+    /// Has the session read no further line until the reply is out, or [`Call::release_lines`].
+    pub fn hold_lines(&self) {
+        self.ties.holds_lines.set(true);
+    }
+
+    /// Has the session read on.
+    pub fn release_lines(&self) {
+        self.ties.holds_lines.set(false);
+        // The session looks at it before it waits, and waits for what this fills.
+        self.outbox.wake();
+    }
+
+    /// The process's end of what `input` brings for this request.
+    pub fn feed(&self) -> Feed {
+        let (feeder, feed) = feed::channel();
+        self.ties.feeder.replace(Some(feeder));
+        feed
+    }
+
+    /// The other end, for another use.
+    pub fn take_feeder(&self) -> Option<Feeder> {
+        self.ties.feeder.take()
+    }
+
+    /// Has the connection become a process's streams, right behind the reply.
+    pub fn turn_raw(&self, raw: Raw) {
+        self.ties.raw.replace(Some(raw));
     }
 
     /// Does a change: once begun it is finished, whether or not the asker stays to hear of it.

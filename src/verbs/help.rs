@@ -62,6 +62,7 @@ fn usage(form: &Form) -> String {
         Argv::No => {}
         Argv::Maybe => text.push_str(" [-- argv…]"),
         Argv::Must => text.push_str(" -- argv…"),
+        Argv::Word => text.push_str(" [-- WORD]"),
     }
     text
 }

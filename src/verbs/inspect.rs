@@ -61,6 +61,8 @@ fn document(plan: &Plan, view: &View) -> Value {
         "security": security(plan),
         "storage": storage(plan),
         "init": plan.init,
+        "tty": wishes.tty,
+        "stdin": wishes.takes_input(),
         "dns": wishes.dns,
         "add-host": wishes.hosts.iter().map(|(name, address)| {
             format!("{name}:{}", address.map_or_else(|| "host-gateway".to_owned(), |address| address.to_string()))

@@ -1,6 +1,7 @@
 //! The verbs: one file each, named as the wire names them. [`VERBS`] is the only list of them: dispatch, `help`,
 //! completions, the read-only rule and the checks of the manual derive from it.
 
+mod attach;
 mod call;
 mod check;
 mod commit;
@@ -13,6 +14,7 @@ mod exec;
 mod help;
 mod image;
 mod info;
+mod input;
 mod inspect;
 mod kill;
 mod logs;
@@ -20,6 +22,7 @@ mod metrics;
 mod pause;
 mod ping;
 mod ps;
+mod resize;
 mod restart;
 mod resume;
 mod rm;
@@ -29,6 +32,7 @@ mod start;
 mod stats;
 mod stop;
 mod stream;
+mod streams;
 mod top;
 mod update;
 mod version;
@@ -37,8 +41,10 @@ mod wait;
 
 use futures::future::LocalBoxFuture;
 
-pub use call::Call;
+pub use call::{Call, Ties};
 pub use check::{findings, report};
+pub use input::{Input, read as read_input};
+pub use streams::Raw;
 
 use crate::refusal::Refusal;
 use crate::wire::args::{Args, Argv, Form, Opt, nearest};
@@ -55,6 +61,8 @@ pub enum Action {
     Run(fn(Args, Call) -> Result<Reply, Refusal>),
     /// Ends a tagged request of this connection: the session's own.
     Cancel,
+    /// Brings a tagged request's process something to read: the session's own.
+    Input,
     /// Ends this connection: the session's own.
     Quit,
 }
@@ -112,6 +120,9 @@ pub const VERBS: &[&Verb] = &[
     &logs::VERB,
     &stats::VERB,
     &exec::VERB,
+    &attach::VERB,
+    &input::VERB,
+    &resize::VERB,
     &top::VERB,
     &update::VERB,
     &diff::VERB,
@@ -135,17 +146,8 @@ pub const VERBS: &[&Verb] = &[
 ];
 
 /// Verbs of the protocol that this version does not have yet.
-pub const LATER: &[&str] = &[
-    "attach",
-    "input",
-    "resize",
-    "network create",
-    "network ls",
-    "network inspect",
-    "network rm",
-    "network connect",
-    "network disconnect",
-];
+pub const LATER: &[&str] =
+    &["network create", "network ls", "network inspect", "network rm", "network connect", "network disconnect"];
 
 /// First words of verbs of two words.
 const GROUPS: &[&str] = &["image", "network", "volume"];
@@ -165,6 +167,16 @@ const QUIT: Verb = Verb {
     reply_keys: &[],
     action: Action::Quit,
 };
+
+/// Whether a request may turn its connection raw, as far as its words tell.
+pub fn may_turn_raw(words: &[Word]) -> bool {
+    let mut words = words.iter().map(Vec::as_slice).take_while(|word| *word != b"--");
+    match words.next() {
+        Some(b"run" | b"exec") => words.any(|word| matches!(word, b"raw=yes" | b"tty=yes")),
+        Some(b"attach") => !words.any(|word| word == b"raw=no"),
+        _ => false,
+    }
+}
 
 /// Finds the verb that `words` begin with; what is left of them are its arguments.
 pub fn find(words: Vec<Word>) -> Result<(&'static Verb, Vec<Word>), Refusal> {
@@ -215,7 +227,7 @@ mod tests {
             ("image", Code::UnknownVerb),
             ("image frob", Code::UnknownVerb),
             ("PING", Code::UnknownVerb),
-            ("attach web", Code::Unsupported),
+            ("diff web", Code::Unsupported),
             ("stop", Code::BadRequest),
             ("stop a b", Code::BadRequest),
             ("stop web tiemout=3", Code::BadOption),

@@ -7,23 +7,22 @@ use tokio::sync::watch;
 use super::create::{self, Made, Request};
 use super::start::{start, told};
 use super::stream::{LogOptions, Stream, TEXT, TIMESTAMPS};
-use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use super::streams::{self, COLS, RAW, ROWS, Raw};
+use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
+use crate::container::exec::Output;
+use crate::container::feed::Feed;
 use crate::container::follow::Reader;
-use crate::container::{Remove, View};
+use crate::container::plan::Wishes;
+use crate::container::{Attach, Remove, View};
+use crate::engine::unanswered;
 use crate::supervisor::Child;
 
 const OK: [&str; 3] = ["name", "id", "exit"];
 /// Tells an attached client, before the first output, what it may send signals to.
 const STARTED: [&str; 3] = ["stage", "name", "id"];
 
-const OWN: [&Opt; 6] = [
-    &Opt::once("attach", "yes|no", "stream what it writes, and end with it"),
-    &TEXT,
-    &TIMESTAMPS,
-    &Opt::once("raw", "yes|no", "turn the connection into its standard streams").later(),
-    &Opt::once("rows", "N", "the terminal's height").later(),
-    &Opt::once("cols", "N", "the terminal's width").later(),
-];
+const OWN: [&Opt; 6] =
+    [&Opt::once("attach", "yes|no", "stream what it writes, and end with it"), &TEXT, &TIMESTAMPS, &RAW, &ROWS, &COLS];
 
 const OPTIONS: [&Opt; create::OPTIONS.len() + OWN.len()] = joined();
 
@@ -37,24 +36,53 @@ const fn joined() -> [&'static Opt; create::OPTIONS.len() + OWN.len()] {
     all
 }
 
-/// `run IMAGE [options] [-- argv…]` → `OK name= id= pid= ip= ports=`, or with `attach=yes` `LOG`… and `OK name= id= exit=`
+/// `run IMAGE [options] [-- argv…]` → `OK name= id= pid= ip= ports=`, or with `attach=yes` `LOG`… and `OK name= id= exit=`, or `OK raw id=`
 pub const VERB: Verb = Verb {
     form: Form { name: "run", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container and run it",
     access: Access::Change,
     reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &super::stream::LOST, &OK],
     action: Action::Run(|mut args, call| {
-        let request = Request::read(&mut args)?;
-        let attach = args.flag("attach")?;
-        let options = LogOptions::read(&mut args)?;
-        if !attach && options.is_any() {
-            return Err(Refusal::bad_option("text= and timestamps= go with attach=yes"));
-        }
+        let mut request = Request::read(&mut args)?;
+        let shown = Shown::read(&mut args, request.wishes(), &call)?;
         Ok(Box::pin(async move {
-            if attach { attached(request, options, call).await } else { detached(request, call).await }
+            match shown {
+                Shown::Nothing => detached(request, call).await,
+                Shown::Lines(options, feed) => attached(request, options, feed, call).await,
+                Shown::Raw => raw(request, call).await,
+            }
         }))
     }),
 };
+
+/// How the client stays with it.
+enum Shown {
+    /// Not at all.
+    Nothing,
+    /// In lines; `input` brings what it reads.
+    Lines(LogOptions, Option<Feed>),
+    /// The connection becomes its standard streams.
+    Raw,
+}
+
+impl Shown {
+    fn read(args: &mut Args, wishes: &mut Wishes, call: &Call) -> Result<Self, Refusal> {
+        let (attach, raw, options) = (args.flag("attach")?, args.flag_or_unsaid("raw")?, LogOptions::read(args)?);
+        wishes.size = streams::size(args)?;
+        streams::check_size(wishes.size, wishes.tty)?;
+        if !attach && (options.is_any() || raw == Some(true)) {
+            return Err(Refusal::bad_option("text=, timestamps= and raw=yes go with attach=yes"));
+        }
+        if attach && streams::is_raw(raw, wishes.tty, &options)? {
+            wishes.stdin.get_or_insert(true);
+            streams::claim(call)?;
+            return Ok(Self::Raw);
+        }
+        // Made now: an 'input' that follows at once finds it.
+        let feed = (attach && wishes.takes_input()).then(|| call.feed());
+        Ok(if attach { Self::Lines(options, feed) } else { Self::Nothing })
+    }
+}
 
 async fn detached(request: Request, call: Call) -> Result<Line, Refusal> {
     let ready = request.obtain(&call).await?;
@@ -64,10 +92,10 @@ async fn detached(request: Request, call: Call) -> Result<Line, Refusal> {
     Ok(told(&view))
 }
 
-async fn attached(request: Request, options: LogOptions, call: Call) -> Result<Line, Refusal> {
+async fn attached(request: Request, options: LogOptions, feed: Option<Feed>, call: Call) -> Result<Line, Refusal> {
     let ready = request.obtain(&call).await?;
     let engine = call.engine.clone();
-    let begun = call.finish(async move { begin(ready.make(&engine).await?).await });
+    let begun = call.finish(async move { begin(ready.make(&engine).await?, feed).await });
     let (reader, mut view) = begun.await?;
     let began = view.borrow().clone();
     call.line(&Line::progress(&STARTED, &[&"started", &began.name, &began.id])).await;
@@ -81,19 +109,47 @@ async fn attached(request: Request, options: LogOptions, call: Call) -> Result<L
 }
 
 /// Starts a container whose output is wanted from its first byte.
-async fn begin(made: Made) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
+async fn begin(made: Made, feed: Option<Feed>) -> Result<(Reader, watch::Receiver<Arc<View>>), Refusal> {
     // Opened before it runs: with rm=yes it may be gone before we look again.
     let reader = Reader::open(&made.child.logs).await;
-    if reader.is_err() {
+    let fed = match feed {
+        Some(feed) => attach(&made.child, Some(feed), false).await.map(drop),
+        None => Ok(()),
+    };
+    let ready = reader.and_then(|reader| fed.map(|()| reader));
+    if ready.is_err() {
         remove(&made.child).await;
     }
-    let (reader, view) = (reader?, made.child.view.clone());
+    let (reader, view) = (ready?, made.child.view.clone());
     start_or_remove(made).await?;
     Ok((reader, view))
 }
 
+/// The same, whose streams the connection becomes.
+async fn raw(request: Request, call: Call) -> Result<Line, Refusal> {
+    let ready = request.obtain(&call).await?;
+    let engine = call.engine.clone();
+    let begun = call.finish(async move {
+        let made = ready.make(&engine).await?;
+        let (input, feed) = streams::input(made.takes_input);
+        let attached = attach(&made.child, feed, true).await;
+        if attached.is_err() {
+            remove(&made.child).await;
+        }
+        let output = attached?.ok_or_else(|| Refusal::internal("a container gave no output"))?;
+        let view = start_or_remove(made).await?;
+        Ok((Raw { input, output }, view))
+    });
+    let (raw, view) = begun.await?;
+    Ok(streams::turn(&call, raw, &view.id))
+}
+
+async fn attach(child: &Child, feed: Option<Feed>, output: bool) -> Result<Option<Output>, Refusal> {
+    child.addr.send(Attach { feed, output }).await.map_err(|e| unanswered(&e))?
+}
+
 /// A run that fails leaves nothing behind.
-async fn start_or_remove(Made { child, fresh }: Made) -> Result<Arc<View>, Refusal> {
+async fn start_or_remove(Made { child, fresh, .. }: Made) -> Result<Arc<View>, Refusal> {
     let started = start(child.clone()).await;
     if started.is_err() {
         remove(&child).await;

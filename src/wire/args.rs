@@ -30,6 +30,8 @@ pub enum Argv {
     Maybe,
     /// They must be there.
     Must,
+    /// At most one, of any bytes.
+    Word,
 }
 
 /// One option of a verb.
@@ -80,7 +82,8 @@ impl Args {
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
             if word == b"--" {
-                args.argv = Some(words.by_ref().map(argument).collect::<Result<_, _>>()?);
+                let read = if form.argv == Argv::Word { Ok } else { argument };
+                args.argv = Some(words.by_ref().map(read).collect::<Result<_, _>>()?);
             } else if let Some(at) = key_length(&word) {
                 args.add_option(form, &word[..at], &word[at + 1..])?;
             } else {
@@ -122,6 +125,9 @@ impl Args {
         }
         match (form.argv, &self.argv) {
             (Argv::No, Some(_)) => Err(Refusal::bad_request(format_args!("{} takes nothing behind --", form.name))),
+            (Argv::Word, Some(words)) if words.len() != 1 => {
+                Err(Refusal::bad_request(format_args!("{} takes one word behind --", form.name)))
+            }
             (Argv::Must, None) => {
                 Err(Refusal::bad_request(format_args!("{} needs -- and the words behind it", form.name)))
             }

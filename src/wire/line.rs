@@ -89,6 +89,11 @@ impl Framer {
         self.start < self.buffer.len()
     }
 
+    /// How many bytes wait, be they lines or not.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// Gives up the bytes behind the last line: for a connection that turns raw, or at its end.
     pub fn take_rest(&mut self) -> Vec<u8> {
         let rest = self.buffer.split_off(self.start);

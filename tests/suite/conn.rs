@@ -128,6 +128,27 @@ impl Conn {
         self.reader.get_mut().shutdown(Shutdown::Write).expect("a connection can be half-closed");
     }
 
+    /// So many bytes.
+    #[track_caller]
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes).expect("the bytes come");
+        bytes
+    }
+
+    /// Another handle to write on.
+    pub fn writer(&self) -> UnixStream {
+        self.reader.get_ref().try_clone().expect("a handle")
+    }
+
+    /// The id of the process whose streams the connection has become.
+    #[track_caller]
+    pub fn raw(&mut self) -> String {
+        let line = self.parsed();
+        assert!(line.head == "OK" && line.rest.starts_with(b"raw id="), "{line:?}");
+        line.get("id").expect("its id")
+    }
+
     /// Everything up to the end.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<u8> {

@@ -40,8 +40,10 @@ mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
+mod raw; // connections that are a process's standard streams
 mod restarting; // what starts again by itself
 mod rotation; // logs that are put aside when they have grown
+mod streams; // standard input in lines, attach, terminals
 mod userns; // user ids of its own
 mod volumes; // files of the host, and what outlives containers
 

@@ -155,7 +155,9 @@ fn every_form_is_as_the_heading_has_it() {
         for name in known.form.optional {
             assert!(words.contains(&&*format!("[{name}]")), "{}: [{name}]", section.form);
         }
-        assert_eq!(section.form.contains("-- argv…"), known.form.argv != Argv::No, "{}", section.form);
+        let of_words = !matches!(known.form.argv, Argv::No | Argv::Word);
+        assert_eq!(section.form.contains("-- argv…"), of_words, "{}", section.form);
+        assert_eq!(section.form.contains("[-- WORD]"), known.form.argv == Argv::Word, "{}", section.form);
         assert_eq!(section.form.contains("[-- argv…]"), known.form.argv == Argv::Maybe, "{}", section.form);
         assert!(!known.about.is_empty(), "{verb}");
     }

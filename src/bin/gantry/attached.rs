@@ -11,9 +11,25 @@ use crate::signals::Proxy;
 use crate::streams::Streams;
 use crate::{input, terminal};
 
+/// What a process has, and the client is.
+#[derive(Clone, Copy)]
+pub struct With {
+    /// A terminal.
+    pub terminal: bool,
+    /// A standard input.
+    pub input: bool,
+}
+
+impl With {
+    /// What `-t` and `-i` say.
+    pub fn typed(call: &Call<'_>) -> Result<Self, Failure> {
+        Ok(Self { terminal: call.has("tty")?, input: call.has("interactive")? })
+    }
+}
+
 /// Sends `request`, is the process's streams or its terminal, and gives its exit status.
-pub fn follow(call: &mut Call<'_>, request: &Request, output: Output<'_>) -> Outcome {
-    match (call.has("tty")?, call.has("interactive")?) {
+pub fn follow(call: &mut Call<'_>, request: &Request, output: Output<'_>, with: With) -> Outcome {
+    match (with.terminal, with.input) {
         (true, takes_input) => terminal::follow(call, request, output, takes_input),
         (false, true) => input::follow(call, request, output),
         (false, false) => watch(call, request, output),

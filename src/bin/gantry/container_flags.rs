@@ -108,6 +108,13 @@ pub const RUN: &[Flag] = &[
     Flag::switch("sig-proxy", "Pass signals on to it; =false to keep them").here(),
 ];
 
+/// Flags of `attach`.
+pub const ATTACH: &[Flag] = &[
+    Flag::switch("no-stdin", "Leave its standard input alone").here(),
+    Flag::switch("sig-proxy", "Pass signals on to it; =false to keep them").here(),
+    Flag::refused("detach-keys", Takes::One("KEYS"), "the keys to leave are Ctrl-P Ctrl-Q"),
+];
+
 /// Flags of docker's that gantry does not have, refused with the reason and not merely as unknown.
 pub const NOT_OFFERED: &[Flag] = &[
     Flag::refused("publish-all", Takes::Switch, "name each port with -p PORT").short('P'),

@@ -3,7 +3,7 @@
 use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
-    check, copy, each, events, exec, image, images, inspect, logs, once, ps, raw, rows, run, stats, version,
+    attach, check, copy, each, events, exec, image, images, inspect, logs, once, ps, raw, rows, run, stats, version,
 };
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
@@ -60,6 +60,9 @@ pub const ENTRIES: &[Entry] = &[
     entry("exec", Program("NAME COMMAND [ARG…]"), exec::exec, "Run a command in a running container")
         .flags(container::EXEC_NOT_OFFERED)
         .shares(&[container::PROCESS])
+        .gives_status(),
+    entry("attach", ONE_NAME, attach::attach, "Be at the standard streams of a running container")
+        .flags(container::ATTACH)
         .gives_status(),
     entry("start", NAME, each::names, "Start containers").flags(flags::START),
     entry("stop", NAME, each::names, "Stop containers").flags(flags::STOP),

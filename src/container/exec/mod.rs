@@ -2,12 +2,14 @@
 //!
 //! An exec belongs to nobody's connection: its output is read for as long as it runs, and dropped where nobody wants it.
 
+mod input;
 mod output;
 mod process;
 mod register;
 pub mod split;
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,11 +19,14 @@ use tokio::sync::watch;
 pub use self::output::{Chunk, Output};
 pub use self::process::Wishes;
 pub use self::register::Execs;
+use super::feed::Feed;
 use super::plan::Plan;
 use crate::id::{ExecId, Name, Signal};
 use crate::refusal::Refusal;
 use crate::tools::exec;
+pub use crate::tools::exec::Streams;
 use crate::tools::process::{Held, start_time};
+use crate::tools::terminal::Size;
 use crate::undo::Ground;
 
 /// How an exec ended.
@@ -46,6 +51,7 @@ pub struct Exec {
     /// Its process in the daemon's pid namespace, until its end.
     pub pid: i32,
     held: RefCell<Option<Held>>,
+    terminal: RefCell<Option<OwnedFd>>,
     end: watch::Receiver<End>,
 }
 
@@ -66,6 +72,17 @@ impl Exec {
         }
     }
 
+    /// Gives its terminal a size.
+    pub fn resize(&self, size: Size) -> Result<(), Refusal> {
+        if self.held.borrow().is_none() {
+            return Err(Refusal::wrong_state("it is not running"));
+        }
+        match &*self.terminal.borrow() {
+            Some(terminal) => size.apply(terminal).map_err(|e| Refusal::io("the terminal's size", &e)),
+            None => Err(Refusal::wrong_state("it has no terminal")),
+        }
+    }
+
     fn ended_at(&self) -> Option<Instant> {
         self.end.borrow().as_ref().map(|end| end.as_ref().map_or_else(|_| Instant::now(), |exit| exit.at))
     }
@@ -76,18 +93,26 @@ impl Exec {
 pub async fn start(
     plan: Arc<Plan>,
     wishes: Wishes,
+    feed: Option<Feed>,
     ground: Ground,
 ) -> Result<(Exec, Output, impl Future<Output = ()>), Refusal> {
     let id = ExecId::random()?;
+    let streams = wishes.streams;
     let program = process::program(plan.clone(), wishes).await?;
     let oom_kills = ground.cgroups.oom_kills(&plan.places.cgroup);
-    let mut running = exec::start(&ground.crun, plan.id.as_str(), program).await?;
+    let container = (plan.id.as_str(), plan.places.bundle.as_path());
+    let mut running = exec::start(&ground.crun, container, program, streams).await?;
     let pid = running.pid;
     // One that has ended already cannot be held, and needs not be.
     let held = start_time(pid).and_then(|start| Held::take(pid, start));
     let (sender, end) = watch::channel(None);
-    let output = output::read(&mut running, &end)?;
-    let exec = Exec { id, container: plan.name.clone(), pid, held: RefCell::new(held), end };
+    let io = running.take_io().ok_or_else(|| Refusal::internal("its streams are taken already"))?;
+    let output = output::read(io.output, &end);
+    if let Some(sink) = io.input {
+        actix_rt::spawn(input::pour(feed, sink, io.terminal.is_some(), end.clone()));
+    }
+    let (held, terminal) = (RefCell::new(held), RefCell::new(io.terminal));
+    let exec = Exec { id, container: plan.name.clone(), pid, held, terminal, end };
     let watch = async move {
         let ended = running.ended().await.map(|code| {
             let oom = code == 137 && ground.cgroups.oom_kills(&plan.places.cgroup) > oom_kills;
@@ -102,4 +127,5 @@ pub async fn start(
 async fn let_go_at_end(exec: Rc<Exec>, watch: impl Future<Output = ()>) {
     watch.await;
     exec.held.borrow_mut().take();
+    exec.terminal.borrow_mut().take();
 }

@@ -3,12 +3,11 @@
 use std::io::ErrorKind;
 use std::time::SystemTime;
 
+use nix::libc::EIO;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 
 use super::End;
-use crate::refusal::Refusal;
-use crate::tools::exec::Running;
 
 /// How much is read at once.
 const CHUNK: usize = 8 << 10;
@@ -37,15 +36,22 @@ impl Output {
     }
 }
 
-/// Begins to read both streams of `running`, whose end shows in `end`.
-pub fn read(running: &mut Running, end: &watch::Receiver<End>) -> Result<Output, Refusal> {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let streams = running.take_output().ok_or_else(|| Refusal::internal("the output is taken already"))?;
-    for (stream, pipe) in [("stdout", streams.0), ("stderr", streams.1)] {
+impl Output {
+    /// Both ends of what at most `most` chunks wait in.
+    pub fn channel(most: usize) -> (mpsc::Sender<Chunk>, Self) {
+        let (sender, receiver) = mpsc::channel(most);
+        (sender, Self(receiver))
+    }
+}
+
+/// Begins to read what a process writes to `streams`, whose end shows in `end`.
+pub fn read(streams: Vec<(&'static str, pipe::Receiver)>, end: &watch::Receiver<End>) -> Output {
+    let (sender, output) = Output::channel(WAITING);
+    for (stream, pipe) in streams {
         let pump = Pump { pipe, stream, taker: Some(sender.clone()), end: end.clone(), left: PIPE };
         actix_rt::spawn(pump.run());
     }
-    Ok(Output(receiver))
+    output
 }
 
 /// Reads one stream to its end, which may come after the process's: what that left running may hold it open.
@@ -64,7 +70,7 @@ impl Pump {
         loop {
             // Before the read: what was written before the end is then surely there.
             let ended = self.end.borrow().is_some();
-            match self.pipe.try_read(&mut buffer) {
+            match self.read(&mut buffer, ended) {
                 Ok(0) => return,
                 Ok(count) => self.hand_on(&buffer[..count], ended).await,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
@@ -75,8 +81,18 @@ impl Pump {
                         return;
                     }
                 }
+                // A terminal that nobody has open any more.
+                Err(e) if e.raw_os_error() == Some(EIO) => return,
                 Err(e) => return log::warn!("reading what an exec writes: {e}"),
             }
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8], ended: bool) -> std::io::Result<usize> {
+        match self.pipe.try_read(buffer) {
+            // The runtime may have yet to hear of what is there, and behind the end nobody waits for that.
+            Err(e) if ended && e.kind() == ErrorKind::WouldBlock => Ok(rustix::io::read(&self.pipe, buffer)?),
+            other => other,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::container::plan::{self, Plan};
 use crate::container::program;
 use crate::container::user::{self, User};
 use crate::refusal::Refusal;
-use crate::tools::exec::Program;
+use crate::tools::exec::{Program, Streams};
 use crate::worker::beside;
 
 /// What a client asks for.
@@ -22,6 +22,8 @@ pub struct Wishes {
     pub workdir: Option<String>,
     /// In place of the container's user.
     pub user: Option<String>,
+    /// What it reads and writes.
+    pub streams: Streams,
 }
 
 /// The program that crun is to execute. Reads files of the container's, off this thread.
@@ -45,16 +47,31 @@ fn make(plan: &Plan, wishes: Wishes) -> Result<Program, Refusal> {
     let Ok(argv) = argv else { return bare(wishes, &user, workdir) };
     let file = plan.places.bundle.join("config.json");
     let config = std::fs::read(file).map_err(|e| Refusal::io("the container's runtime spec", &e))?;
-    let document = document(&config, &argv, &env, &workdir, &user)?;
+    let document = document(&config, &argv, &env, (&workdir, wishes.streams), &user)?;
     Ok(Program::Document(document))
 }
 
 /// The container's own process, which says what it may do, with what is asked for put in its place.
-fn document(config: &[u8], argv: &[String], env: &[String], workdir: &str, user: &User) -> Result<Vec<u8>, Refusal> {
+fn document(
+    config: &[u8],
+    argv: &[String],
+    env: &[String],
+    (workdir, streams): (&str, Streams),
+    user: &User,
+) -> Result<Vec<u8>, Refusal> {
     let wrong = |e: serde_json::Error| Refusal::internal(format_args!("the runtime spec: {e}"));
     let mut config: Value = serde_json::from_slice(config).map_err(wrong)?;
     let mut process = config["process"].take();
-    process["terminal"] = json!(false);
+    let (terminal, size) = match streams {
+        Streams::Pipes { .. } => (false, None),
+        Streams::Terminal(size) => (true, size),
+    };
+    process["terminal"] = json!(terminal);
+    // The container's own, if it has one, is not this one's.
+    if let Some(process) = process.as_object_mut() {
+        process.remove("consoleSize");
+        process.extend(size.map(|size| ("consoleSize".to_owned(), json!({ "height": size.rows, "width": size.cols }))));
+    }
     process["args"] = json!(argv);
     process["env"] = json!(env);
     process["cwd"] = json!(workdir);
@@ -77,6 +94,10 @@ fn bare(wishes: Wishes, user: &User, workdir: String) -> Result<Program, Refusal
 fn environment(plan: &Plan, wishes: &Wishes, user: &User) -> Vec<String> {
     let home_by_default = format!("HOME={}", plan.user.home.as_deref().unwrap_or("/"));
     let given: Vec<String> = plan.env.iter().filter(|variable| **variable != home_by_default).cloned().collect();
+    let given = match wishes.streams {
+        Streams::Terminal(_) => [vec![plan::TERM.to_owned()], given].concat(),
+        Streams::Pipes { .. } => given,
+    };
     plan::environment(&given, &wishes.env, &plan.hostname, user.home.as_deref())
 }
 
@@ -88,7 +109,7 @@ mod tests {
     fn what_the_container_may_do_stays() {
         let config = br#"{"process":{"terminal":true,"user":{"uid":0,"gid":0},"args":["sh"],"cwd":"/","capabilities":{"bounding":["CAP_KILL"]},"noNewPrivileges":true},"root":{}}"#;
         let user = User { uid: 7, gid: 8, groups: vec![9], home: None };
-        let made = document(config, &["ls".into()], &["A=1".into()], "/srv", &user).unwrap();
+        let made = document(config, &["ls".into()], &["A=1".into()], ("/srv", Streams::default()), &user).unwrap();
         let made: Value = serde_json::from_slice(&made).unwrap();
         let expected = json!({
             "terminal": false, "user": {"uid": 7, "gid": 8, "additionalGids": [9]}, "args": ["ls"], "env": ["A=1"],

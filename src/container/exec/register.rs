@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::{Exec, Output, Wishes};
+use crate::container::feed::Feed;
 use crate::container::plan::Plan;
 use crate::id::ContainerId;
 use crate::refusal::Refusal;
@@ -34,19 +35,20 @@ impl Default for Execs {
 }
 
 impl Execs {
-    /// Executes what `wishes` say in the container of `plan`. Answered when the program runs; once begun it goes on,
-    /// whether or not somebody takes its output.
+    /// Executes what `wishes` say in the container of `plan`, with `feed` as its input. Answered when the program runs; once
+    /// begun it goes on, whether or not somebody takes its output.
     pub async fn start(
         self: Rc<Self>,
         plan: Arc<Plan>,
         wishes: Wishes,
+        feed: Option<Feed>,
         ground: Ground,
     ) -> Result<(Rc<Exec>, Output), Refusal> {
         let place = self.places.clone().try_acquire_owned();
         let place =
             place.map_err(|_| Refusal::busy(format_args!("{RUNNING_MAX} execs are running; try again later")))?;
         let name = plan.name.clone();
-        let (exec, output, watch) = super::start(plan, wishes, ground).await.map_err(|e| e.within(&name))?;
+        let (exec, output, watch) = super::start(plan, wishes, feed, ground).await.map_err(|e| e.within(&name))?;
         let exec = Rc::new(exec);
         self.add(exec.clone());
         let watch = super::let_go_at_end(exec.clone(), watch);

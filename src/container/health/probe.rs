@@ -41,7 +41,7 @@ pub async fn look(
     };
     let argv = check.argv.iter().map(|word| word.clone().into_bytes()).collect();
     let wishes = Wishes { argv, env: vec![mark.clone()], ..Wishes::default() };
-    let (exec, output, watch) = match exec::start(plan.clone(), wishes, ground.clone()).await {
+    let (exec, output, watch) = match exec::start(plan.clone(), wishes, None, ground.clone()).await {
         Ok(started) => started,
         Err(refusal) if refusal.code() == Code::WrongState => return None,
         Err(refusal) => return told(None, refusal.to_string()),

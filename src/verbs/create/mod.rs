@@ -13,6 +13,7 @@ use std::path::PathBuf;
 pub use self::limits::{memory, memory_and_swap, milli_cpus, pids};
 pub use self::process::{command_words, variable};
 use super::image::{PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
+use super::streams::{STDIN, TTY};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::config::LogBounds;
 use crate::container::limits::cpuset;
@@ -70,8 +71,6 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::many("device", "PATH[:PATH[:rwm]]", "a device of the host"),
     &Opt::many("sysctl", "NAME=VALUE", "a sysctl of its own"),
     &Opt::once("init", "yes|no", "an init that reaps"),
-    &Opt::once("tty", "yes|no", "a terminal").later(),
-    &Opt::once("stdin", "yes|no", "standard input kept open").later(),
     &Opt::once("log-max-size", "SIZE", "put its log aside at that size, and begin another; 0 for never"),
     &Opt::once("log-max-files", "N", "how many files of its log are kept; 5"),
     &Opt::once("restart", "no|on-failure[:N]|always|unless-stopped", "what happens at its end"),
@@ -81,6 +80,8 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("health-retries", "N", "how many failures make it unhealthy"),
     &Opt::once("health-start-period", "DURATION", "how long failures do not count"),
     &Opt::once("health-restart", "yes|no", "restart it when it is unhealthy"),
+    &TTY,
+    &STDIN,
 ];
 
 /// `create IMAGE [options] [-- argv…]` → `OK name= id=`
@@ -126,6 +127,11 @@ impl Request {
         Ok(Self { name, origin, wishes: wishes(args)? })
     }
 
+    /// What was asked for.
+    pub fn wishes(&mut self) -> &mut Wishes {
+        &mut self.wishes
+    }
+
     /// Finds what it is made from, pulling an image where that is needed. Whoever leaves meanwhile gives it up.
     pub async fn obtain(self, call: &Call) -> Result<Ready, Refusal> {
         let Self { name, origin, wishes } = self;
@@ -150,6 +156,7 @@ impl Ready {
     /// Makes the container, and the volumes that are not there yet.
     pub async fn make(self, engine: &Engine) -> Result<Made, Refusal> {
         let Self { name, source, wishes } = self;
+        let takes_input = wishes.takes_input();
         let mut fresh = FreshVolumes { volumes: engine.volumes.clone(), made: Vec::new() };
         let made = match fresh.claim(&wishes, &name).await {
             Ok(volumes) => {
@@ -160,7 +167,7 @@ impl Ready {
             Err(refusal) => Err(refusal),
         };
         match made {
-            Ok(child) => Ok(Made { child, fresh }),
+            Ok(child) => Ok(Made { child, fresh, takes_input }),
             Err(refusal) => {
                 fresh.remove().await;
                 Err(refusal)
@@ -175,6 +182,8 @@ pub struct Made {
     pub child: Child,
     /// The named volumes that were not there before.
     pub fresh: FreshVolumes,
+    /// It has a standard input.
+    pub takes_input: bool,
 }
 
 /// Volumes that came with a container: a request that fails in the end leaves none of them behind.
@@ -263,6 +272,9 @@ fn wishes(args: &mut Args) -> Result<Wishes, Refusal> {
         storage: storage::storage(args)?,
         devices: args.values("device", str::parse)?,
         init: args.flag("init")?,
+        tty: args.flag("tty")?,
+        stdin: args.flag_or_unsaid("stdin")?,
+        size: None,
         stop_signal: args.value("stop-signal", str::parse::<Signal>)?,
         stop_timeout: args.duration("stop-timeout")?,
         log_max_size: args.value("log-max-size", LogBounds::size)?,

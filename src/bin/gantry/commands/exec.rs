@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::attached::{self, Output};
+use crate::attached::{self, Output, With};
 use crate::command::{Call, Outcome};
 use crate::failure::Failure;
 use crate::progress::{Progress, Show};
@@ -19,7 +19,8 @@ pub fn exec(call: &mut Call<'_>) -> Outcome {
         return Err(missing());
     }
     let request = request.options(&call.options()?).argv(&argv);
-    attached::follow(call, &request, Output::new(Progress::new(Show::Nothing), None))
+    let with = With::typed(call)?;
+    attached::follow(call, &request, Output::new(Progress::new(Show::Nothing), None), with)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the commands do, one file for each kind of them. Which there are stands in the registry.
 
+pub mod attach;
 pub mod check;
 pub mod copy;
 pub mod each;

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::attached::{self, Output};
+use crate::attached::{self, Output, With};
 use crate::command::{Call, Outcome};
 use crate::failure::Failure;
 use crate::progress::{Progress, Show};
@@ -20,7 +20,8 @@ pub fn run(call: &mut Call<'_>) -> Outcome {
     let passes_signals = call.is_on("sig-proxy", true)? && !call.has("tty")?;
     let proxy = passes_signals.then(|| Proxy::start(call.daemon, name)).transpose()?;
     let output = Output::new(progress(call)?, proxy.as_ref());
-    attached::follow(call, &request.option("attach", b"yes"), output)
+    let with = With::typed(call)?;
+    attached::follow(call, &request.option("attach", b"yes"), output, with)
 }
 
 /// Creates a container.
