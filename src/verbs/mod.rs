@@ -227,7 +227,7 @@ mod tests {
             ("image", Code::UnknownVerb),
             ("image frob", Code::UnknownVerb),
             ("PING", Code::UnknownVerb),
-            ("diff web", Code::Unsupported),
+            ("network ls", Code::Unsupported),
             ("stop", Code::BadRequest),
             ("stop a b", Code::BadRequest),
             ("stop web tiemout=3", Code::BadOption),
