@@ -50,6 +50,16 @@ pub enum Found {
     Gone(Arc<View>),
 }
 
+impl Found {
+    /// The container, if it is there.
+    pub fn here(self) -> Result<Child, Refusal> {
+        match self {
+            Self::Here(child) => Ok(child),
+            Self::Gone(view) => Err(Refusal::not_found(format_args!("{} is gone", view.name))),
+        }
+    }
+}
+
 /// Asks for a new container. Answered when it is made.
 #[derive(Message)]
 #[rtype(result = "Result<Child, Refusal>")]

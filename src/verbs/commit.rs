@@ -7,7 +7,7 @@ use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::plan::{Plan, Source};
 use crate::container::state::Phase;
 use crate::container::{Hold, Inspect, Pause, Resume, layer};
-use crate::engine::{Engine, unanswered};
+use crate::engine::{Engine, ask};
 use crate::id::ImageRef;
 use crate::images::{self, Base, Commit, Image};
 use crate::supervisor::Child;
@@ -36,8 +36,8 @@ async fn run(name: String, reference: ImageRef, call: Call) -> Result<Line, Refu
 
 async fn commit(child: &Child, reference: ImageRef, engine: &Engine) -> Result<Arc<Image>, Refusal> {
     let name = child.view.borrow().name.clone();
-    let source = child.addr.send(Hold).await.map_err(|e| unanswered(&e))??;
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let source = ask(child, Hold).await??;
+    let plan = ask(child, Inspect).await?;
     let layer = quietly(child, &plan).await.map_err(|refusal| refusal.within(&name))?;
     let config = layer::config(&plan, &source);
     let base = match source {
@@ -51,10 +51,10 @@ async fn commit(child: &Child, reference: ImageRef, engine: &Engine) -> Result<A
 async fn quietly(child: &Child, plan: &Arc<Plan>) -> Result<File, Refusal> {
     let phase = child.view.borrow().phase;
     // One that cannot be paused is ending: it is taken as it is.
-    let paused = phase == Phase::Running && child.addr.send(Pause).await.map_err(|e| unanswered(&e))?.is_ok();
+    let paused = phase == Phase::Running && ask(child, Pause).await?.is_ok();
     let plan = plan.clone();
     let written = worker::beside(move || layer::write(&plan)).await;
-    if paused && let Err(refusal) = child.addr.send(Resume).await.map_err(|e| unanswered(&e))? {
+    if paused && let Err(refusal) = ask(child, Resume).await? {
         // Somebody else resumed or ended it meanwhile.
         log::debug!("{refusal}");
     }

@@ -7,7 +7,7 @@ use super::image::PROGRESS;
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::copy::{self, Progress, Reach, Root, RootNow, Way};
 use crate::container::state::Phase;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 use crate::wire::args::absolute;
 
@@ -75,7 +75,7 @@ async fn reach(child: &Child) -> Result<Reach, Refusal> {
     loop {
         let settled = |phase| !matches!(phase, Phase::Preparing | Phase::Starting | Phase::Leaving);
         view.wait_for(|view| settled(view.phase)).await.map_err(|_| gone())?;
-        match child.addr.send(Root).await.map_err(|e| unanswered(&e))?? {
+        match ask(child, Root).await?? {
             RootNow::Running(root, first) => return Ok(Reach::Running(root, first)),
             RootNow::Still(plan, files) => {
                 let guard = files.lock_owned().await;

@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use tokio::sync::mpsc;
 
-use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::container::{Inspect, layer};
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::overlay::Change;
 use crate::worker;
 
@@ -19,7 +19,7 @@ const STACK: usize = 256 << 10;
 
 /// `diff NAME` → `ROW kind= path=`…, `OK count=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "diff", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("diff"),
     about: "list what a container changed in its files",
     access: Access::Private,
     reply_keys: &[&ROW, &OK],
@@ -31,7 +31,7 @@ pub const VERB: Verb = Verb {
 
 async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     let busy = |_| Refusal::busy("too many look through containers' files already; try again");
     let _turn = call.engine.walkers.clone().try_acquire_owned().map_err(busy)?;
     let (rows, mut told) = mpsc::channel(AHEAD);

@@ -21,6 +21,13 @@ pub struct Form {
     pub argv: Argv,
 }
 
+impl Form {
+    /// That of a verb which takes the name of one thing, and nothing else.
+    pub const fn of_name(name: &'static str) -> Self {
+        Self { name, required: &["NAME"], optional: &[], options: &[], argv: Argv::No }
+    }
+}
+
 /// Whether a verb takes words behind `--`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argv {
