@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
-use tokio::sync::{Mutex, Notify};
+use actix::{Addr, Handler, Message};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use self::samples::{Sample, Sampler};
 use crate::config::Config;
+use crate::container::Container;
 use crate::container::exec::{Exec, Execs};
 use crate::container::view::View;
 use crate::events::Bus;
@@ -43,6 +44,8 @@ pub struct Engine {
     pub postage: Rc<Postage>,
     /// Held by whoever measures how much disk things take: one at a time, however many ask.
     pub measuring: Arc<Mutex<()>>,
+    /// Held by whoever walks through a container's files on a thread of its own: so many at once.
+    pub walkers: Arc<Semaphore>,
     /// When the daemon began.
     pub began: Instant,
     /// Told when the daemon is to end.
@@ -74,10 +77,7 @@ impl Engine {
 
     /// A container that is there.
     pub async fn child(&self, name: &str) -> Result<Child, Refusal> {
-        match self.find(name).await? {
-            Found::Here(child) => Ok(child),
-            Found::Gone(view) => Err(Refusal::not_found(format_args!("{} is gone", view.name))),
-        }
+        self.find(name).await?.here()
     }
 
     /// A picture of every container, by name.
@@ -110,7 +110,11 @@ impl Engine {
     }
 }
 
-/// What it means that a container's actor does not answer.
-pub fn unanswered(error: &actix::MailboxError) -> Refusal {
-    Refusal::unanswered("the container", error)
+/// Asks a container's actor, or tells it something.
+pub async fn ask<M>(child: &Child, message: M) -> Result<M::Result, Refusal>
+where
+    M: Message<Result: Send> + Send + 'static,
+    Container: Handler<M>,
+{
+    child.addr.send(message).await.map_err(|e| Refusal::unanswered("the container", &e))
 }

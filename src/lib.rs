@@ -30,8 +30,9 @@
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`cgroup`], [`du`] (what trees take on the disk), [`outbox`] (what waits to be written),
-//! [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where blocking work goes).
+//! noticed), [`config`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
+//! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
+//! watched), [`worker`] (where blocking work goes).
 //!
 //! # One thread
 //!
@@ -58,6 +59,7 @@ pub mod journal;
 pub mod link;
 pub mod network;
 pub mod outbox;
+pub mod overlay;
 pub mod readiness;
 pub mod refusal;
 pub mod session;

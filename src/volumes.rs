@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use crate::du::{Du, Taken};
 use crate::events::{Bus, Kind};
 use crate::id::{Name, VolumeName};
 use crate::refusal::Refusal;
-use crate::worker::beside;
+use crate::worker::{beside, look};
 
 /// The volumes. One thread's; cheap to clone.
 #[derive(Clone)]
@@ -159,6 +160,14 @@ impl Volumes {
     pub async fn find(&self, name: &VolumeName) -> Result<Volume, Refusal> {
         let found = self.list().await?.into_iter().find(|volume| volume.name == *name);
         found.ok_or_else(|| Refusal::not_found(format_args!("no volume {name}; 'volume ls' lists those there are")))
+    }
+
+    /// How many there are, and what takes how much of the disk.
+    pub async fn measure(&self) -> Result<Taken, Refusal> {
+        let count = self.list().await?.len();
+        let root = self.root.clone();
+        let bytes = look(move || Du::default().tree(&root)).await?;
+        Ok(Taken { count, bytes: bytes.map_err(|e| Refusal::io("measuring volumes", &e))? })
     }
 
     /// Tells whether it was made now.

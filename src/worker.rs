@@ -1,5 +1,7 @@
 //! Work that blocks (files, mounts, netlink), done by a few workers beside the daemon's thread.
 
+use tokio::sync::oneshot;
+
 use crate::refusal::Refusal;
 
 /// Runs `work` on a worker. Once begun it is finished, also where nobody waits for it any more.
@@ -13,4 +15,19 @@ pub async fn beside<T: Send + 'static>(
 pub async fn look<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Refusal::internal(format_args!("a worker died: {e}")))
+}
+
+/// Runs `work` on a thread of its own with `stack` bytes: what takes as long as a client pleases, or changes the thread
+/// it runs on. It is not waited for where the daemon leaves. The bound on how many there are is the caller's.
+pub async fn apart<T: Send + 'static>(
+    name: &str,
+    stack: usize,
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let (done, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(stack);
+    // Where nobody listens any more, nobody is told.
+    let spawned = thread.spawn(move || drop(done.send(work())));
+    spawned.map_err(|e| Refusal::io("a thread", &e))?;
+    end.await.unwrap_or_else(|_| Err(Refusal::internal(format_args!("the thread {name:?} died"))))
 }

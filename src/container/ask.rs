@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 use super::exec::Output;
 use super::feed::Feed;
 use super::limits::check_swap;
-use super::plan::Plan;
-use super::plan::Wishes;
+use super::plan::{Plan, Source, Wishes};
 use super::state::{Event, Phase};
 use super::{Container, View, effects};
 use crate::cgroup::limits::Limits;
@@ -79,6 +78,11 @@ pub struct Resize(pub Size);
 #[derive(Message)]
 #[rtype(result = "Arc<Plan>")]
 pub struct Inspect;
+
+/// Asks what a container's root filesystem comes from: whoever holds that keeps it.
+#[derive(Message)]
+#[rtype(result = "Result<Source, Refusal>")]
+pub struct Hold;
 
 /// Gives a container other limits: at once where it runs, and for every start to come.
 #[derive(Message)]
@@ -202,6 +206,15 @@ impl Handler<Inspect> for Container {
 
     fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> Arc<Plan> {
         self.plan.clone()
+    }
+}
+
+impl Handler<Hold> for Container {
+    type Result = Result<Source, Refusal>;
+
+    fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
+        let kept = self.kept.as_ref().map(|kept| kept.source.clone());
+        kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
     }
 }
 

@@ -2,16 +2,18 @@
 //! a future that ends in what the state machine hears next; none touches the actor.
 
 use std::cell::RefCell;
+use std::os::unix::fs::FileTypeExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 use super::console::Console;
 use super::log_files::LogFiles;
 use super::plan::Plan;
+use super::userns::Ids;
 use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
@@ -22,12 +24,15 @@ use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
 use crate::tools::process::{self, Held};
 use crate::undo::{self, Ground};
-use crate::worker::{beside, look};
+use crate::worker::{apart, beside, look};
 
 /// How long conmon may take to end when its container has: it writes out what is left of the log.
 const CONMON_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the processes of a container may take to come to where they can be frozen.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The stack in bytes of the thread that mounts for a container with ids of its own.
+const MOUNT_STACK: usize = 256 << 10;
 
 /// A container's journal, shared by its actor and the effect under way. Never borrowed across an await.
 pub type SharedJournal = Rc<RefCell<Journal>>;
@@ -39,6 +44,8 @@ pub struct Run {
     /// Its first process.
     pub init: Init,
     monitor: Monitor,
+    /// The ids that are its own, where it has some.
+    _ids: Option<Arc<Ids>>,
 }
 
 /// A container's first process.
@@ -66,7 +73,10 @@ pub async fn launch(
     console: Rc<Console>,
     journal: SharedJournal,
     ground: Ground,
+    files: Arc<Mutex<()>>,
 ) -> Result<Run, Refusal> {
+    // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
+    let _files = files.lock().await;
     let mark = journal.borrow().mark();
     let launched = try_launch(plan, before, &console, &journal, &ground).await;
     if launched.is_err() {
@@ -105,8 +115,8 @@ async fn try_launch(
             }
         }
     };
-    let (waiting, attachment) = match futures::join!(starting, furnish(&plan, before, ground)) {
-        (Ok(waiting), Ok(attachment)) => (waiting, attachment),
+    let (waiting, (attachment, ids)) = match futures::join!(starting, furnish(&plan, before, ground)) {
+        (Ok(waiting), Ok(furnished)) => (waiting, furnished),
         (Ok(waiting), Err(refusal)) => {
             waiting.dismiss().await;
             return Err(refusal);
@@ -125,6 +135,9 @@ async fn try_launch(
     // Held before it may run: until then it cannot end, so that the pid is surely its own.
     let held = process::start_time(monitor.init).and_then(|start| Held::take(monitor.init, start));
     let held = held.ok_or_else(|| Refusal::tool_failed("the container's process was gone before it was started"))?;
+    if let Some(ids) = &ids {
+        give_streams(monitor.init, ids.first, plan.clone()).await?;
+    }
     // Before it can write anything: who waits for that loses nothing.
     console.connect(&places.bundle).await?;
     ground.crun.start(plan.id.as_str()).await?;
@@ -132,7 +145,7 @@ async fn try_launch(
     if let Err(refusal) = console.connect(&places.bundle).await {
         log::debug!("{}: {refusal}", plan.name);
     }
-    Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor })
+    Ok(Run { attachment, init: Init { pid: monitor.init, held: Rc::new(held) }, monitor, _ids: ids })
 }
 
 /// crun is about to move a process into a cgroup: the wait that this may mean is begun here, beside everything else.
@@ -147,14 +160,41 @@ fn ready_cgroups(ground: &Ground) {
 }
 
 /// Makes what the container's process is to find: its network, its rootfs and its bundle.
-async fn furnish(plan: &Arc<Plan>, before: Option<Before>, ground: &Ground) -> Result<Attachment, Refusal> {
-    let (attachment, mounted) = futures::join!(attach(plan, before, ground), mount(plan.clone()));
+async fn furnish(
+    plan: &Arc<Plan>,
+    before: Option<Before>,
+    ground: &Ground,
+) -> Result<(Attachment, Option<Arc<Ids>>), Refusal> {
+    let ids = match plan.wishes.security.own_ids {
+        true => Some(Arc::new(beside(Ids::take).await?)),
+        false => None,
+    };
+    let (attachment, mounted) =
+        futures::join!(attach(plan, before, ids.as_deref(), ground), mount(plan.clone(), ids.clone()));
     let attachment = attachment?;
     mounted?;
     let compiled = plan.seccomp.as_ref().and_then(|filter| ground.crun.filters().get(&filter.digest));
-    let config = spec::make(plan, &attachment, compiled.as_deref())?;
+    let config = spec::make(plan, &attachment, ids.as_deref(), compiled.as_deref())?;
     write_bundle(plan.clone(), attachment.clone(), &config).await?;
-    Ok(attachment)
+    Ok((attachment, ids))
+}
+
+/// Lets the container's user open its own standard streams anew (`/dev/stdout`): pipes of the monitor's are root's of
+/// the host, whom it does not know.
+async fn give_streams(pid: i32, first: u32, plan: Arc<Plan>) -> Result<(), Refusal> {
+    let owner = (first.saturating_add(plan.user.uid), first.saturating_add(plan.user.gid));
+    beside(move || {
+        for stream in 0..3 {
+            let path = format!("/proc/{pid}/fd/{stream}");
+            let is_pipe = std::fs::metadata(&path).is_ok_and(|found| found.file_type().is_fifo());
+            if is_pipe {
+                std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1))
+                    .map_err(|e| Refusal::io("a standard stream", &e))?;
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// The next container with the same filter need not have it compiled.
@@ -168,7 +208,13 @@ async fn keep_filter(plan: Arc<Plan>, crun: Crun) {
     }
 }
 
-async fn attach(plan: &Plan, before: Option<Before>, ground: &Ground) -> Result<Attachment, Refusal> {
+async fn attach(
+    plan: &Plan,
+    before: Option<Before>,
+    ids: Option<&Ids>,
+    ground: &Ground,
+) -> Result<Attachment, Refusal> {
+    let own = ids.map(|ids| ids.namespaces.network.try_clone()).transpose();
     let message = Attach {
         id: plan.id.clone(),
         name: plan.name.clone(),
@@ -176,13 +222,22 @@ async fn attach(plan: &Plan, before: Option<Before>, ground: &Ground) -> Result<
         publish: plan.wishes.publish.clone(),
         dns: plan.wishes.dns.clone(),
         identity: Identity { hostname: plan.hostname.clone(), etc: plan.places.etc() },
+        namespace: own.map_err(|e| Refusal::io("a network namespace", &e))?,
         before,
     };
     ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
 }
 
-async fn mount(plan: Arc<Plan>) -> Result<(), Refusal> {
-    beside(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await
+async fn mount(plan: Arc<Plan>, ids: Option<Arc<Ids>>) -> Result<(), Refusal> {
+    let Some(ids) = ids else {
+        return beside(move || rootfs::mount_overlay(&plan.lower_dir, &plan.places)).await;
+    };
+    // A thread of its own: it becomes another user.
+    apart("mount", MOUNT_STACK, move || {
+        ids.open_way(&plan.places)?;
+        rootfs::mount_mapped(&plan.lower_dir, &plan.places, &ids)
+    })
+    .await
 }
 
 async fn write_bundle(

@@ -4,6 +4,7 @@
 mod again;
 mod ask;
 mod console;
+pub mod copy;
 pub mod devices;
 mod effects;
 mod etc;
@@ -13,6 +14,7 @@ mod fill;
 pub mod follow;
 mod freeze;
 pub mod health;
+pub mod layer;
 pub mod limits;
 pub mod log;
 pub mod log_files;
@@ -29,9 +31,11 @@ pub mod seccomp;
 pub mod security;
 mod spec;
 pub mod state;
+mod stop;
 pub mod storage;
 pub mod usage;
 mod user;
+pub mod userns;
 pub mod view;
 pub mod volumes;
 
@@ -42,9 +46,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Attach, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
 use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
@@ -54,7 +58,7 @@ use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
 pub use self::view::View;
 use crate::events::{Bus, Kind};
-use crate::id::{ContainerId, Signal};
+use crate::id::ContainerId;
 use crate::journal::{Journal, Step};
 use crate::link::{DeathGuard, Died};
 use crate::network::Before;
@@ -109,6 +113,8 @@ pub struct Container {
     view: watch::Sender<Arc<View>>,
     logs: Arc<LogFiles>,
     init: Option<Init>,
+    /// Held by whoever mounts its files while it does not run, and by its start.
+    files: Arc<Mutex<()>>,
     /// What the last run left for the runtime to forget.
     unreaped: Vec<Step>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
@@ -158,6 +164,7 @@ impl Container {
             view,
             logs,
             init: None,
+            files: Arc::default(),
             unreaped: Vec::new(),
             starters: Vec::new(),
             preparers: vec![prepared],
@@ -213,7 +220,8 @@ impl Container {
         let (plan, journal, ground) = (self.plan.clone(), self.journal.clone(), self.ground.clone());
         match effect {
             Effect::Launch => {
-                let launch = effects::launch(plan, self.before.clone(), self.console.clone(), journal, ground);
+                let (before, console, files) = (self.before.clone(), self.console.clone(), self.files.clone());
+                let launch = effects::launch(plan, before, console, journal, ground, files);
                 self.spawn(ctx, async { Outcome::Launched(launch.await.map(Box::new)) });
             }
             Effect::Release => {
@@ -341,37 +349,6 @@ impl Container {
         let oom = if view.oom { "yes" } else { "no" };
         self.tell("exit", vec![("exit", exit), ("oom", oom.to_owned())]);
         self.happened(&Event::Released, ctx);
-    }
-
-    fn ask_to_stop(&mut self, ctx: &mut Context<Self>) {
-        self.signal(self.plan.stop_signal);
-        if self.stop_timeout.is_zero() {
-            // At once, so that it does not get to the end of its own that the stop signal would begin.
-            return self.signal(Signal::KILL);
-        }
-        let at = Instant::now() + self.stop_timeout;
-        match &self.deadline {
-            // Who asks again may make it sooner, never later.
-            Some((earlier, _)) if *earlier <= at => return,
-            Some((_, timer)) => drop(ctx.cancel_future(*timer)),
-            None => {}
-        }
-        let timer = ctx.run_later(self.stop_timeout, |actor, ctx| actor.happened(&Event::DeadlinePassed, ctx));
-        self.deadline = Some((at, timer));
-    }
-
-    fn call_off(&mut self, ctx: &mut Context<Self>) {
-        if let Some((_, timer)) = self.deadline.take() {
-            ctx.cancel_future(timer);
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let Some(init) = &self.init else { return };
-        match init.held.signal(signal) {
-            Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
-            Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
-        }
     }
 
     fn let_go(&mut self) {

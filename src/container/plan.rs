@@ -16,6 +16,7 @@ use super::security::{Capabilities, Security};
 use super::state::Rules;
 use super::storage::Storage;
 use super::user::{self, User};
+use super::userns;
 use super::volumes::{self, Bind};
 use crate::cgroup::limits::Limits;
 use crate::config::LogBounds;
@@ -163,6 +164,8 @@ pub struct Places {
     pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.
     pub cgroup: String,
+    /// The host's controllers are in hierarchies of v1.
+    pub cgroup_v1: bool,
     /// How long a stop waits where neither request nor image says.
     pub stop_timeout: Duration,
     /// The bounds of its log where the request does not say.
@@ -262,6 +265,12 @@ impl Plan {
             Source::Directory(_) => &none,
         };
         let user = user::resolve(wishes.user.as_deref().unwrap_or(&image.user), source.lower_dir())?;
+        if wishes.security.own_ids && [user.uid, user.gid].iter().chain(&user.groups).any(|id| *id >= userns::COUNT) {
+            return Err(Refusal::bad_value(format_args!(
+                "with userns=auto there are ids below {} only",
+                userns::COUNT
+            )));
+        }
         let hostname = wishes.hostname.clone().unwrap_or_else(|| hostname(&wishes.networking.mode, &id));
         let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
         let mut env = environment(&terminal(&wishes, &image.env), &wishes.env, &hostname, user.home.as_deref());

@@ -6,7 +6,7 @@ use std::fs;
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::plan::Plan;
-use super::user;
+use super::{user, userns};
 use crate::refusal::Refusal;
 
 /// How much of a command line is shown, in bytes.
@@ -41,6 +41,9 @@ fn process(pid: i32, names: &HashMap<u32, String>, ticks: f64) -> Option<Process
     let status = String::from_utf8_lossy(&read("status")?).into_owned();
     // Real, effective, saved and file system ids: the effective one tells what it may do.
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse().ok()?;
+    let uid: u32 = uid;
+    // As its own user namespace counts it.
+    let uid = userns::first_of(pid).and_then(|first| uid.checked_sub(first)).unwrap_or(uid);
     let command = command(read("cmdline").unwrap_or_default()).unwrap_or_else(|| format!("[{name}]"));
     let user = names.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
     Some(Process { pid, user, time: time as f64 / ticks, state, command })

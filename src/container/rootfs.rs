@@ -2,12 +2,14 @@
 //! thread.
 
 use std::fs::{self, DirBuilder};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
 use super::plan::Places;
+use super::userns::{self, Ids};
 use crate::refusal::Refusal;
 
 /// Makes the directories and the empty log.
@@ -32,17 +34,31 @@ fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
 /// Mounts the overlay.
 ///
 /// `volatile`: nothing of it is synced when it is unmounted, as it does not outlive the daemon anyway; the price is a
-/// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`).
+/// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`). The two that
+/// are off, though a host may have them on: each entry of the upper directory is to say everything by itself.
 pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
+    mount_of(lower, &places.data, places)
+}
+
+/// The same where the container has ids of its own: what is on the disk stays as the container sees it. The thread must
+/// be one that ends, for it becomes the container's root: whoever mounts an overlay makes the files in its upper directory.
+pub fn mount_mapped(lower: &Path, places: &Places, ids: &Ids) -> Result<(), Refusal> {
+    let (lower, data) = (ids.mapped(lower)?, ids.mapped(&places.data)?);
+    userns::become_root_of(ids.first)?;
+    let path = |mounted: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", mounted.as_raw_fd()));
+    mount_of(&path(&lower), &path(&data), places)
+}
+
+fn mount_of(lower: &Path, data: &Path, places: &Places) -> Result<(), Refusal> {
     let marker = places.work().join("work/incompat");
     if marker.exists() {
         fs::remove_dir_all(&marker).map_err(|e| Refusal::io(marker.display(), &e))?;
     }
     let options = format!(
-        "lowerdir={},upperdir={},workdir={},volatile",
+        "lowerdir={},upperdir={},workdir={},volatile,redirect_dir=off,metacopy=off",
         escaped(lower),
-        escaped(&places.upper()),
-        escaped(&places.work())
+        escaped(&data.join("upper")),
+        escaped(&data.join("work"))
     );
     let target = places.rootfs();
     mount(Some("overlay"), &target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))

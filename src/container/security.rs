@@ -157,6 +157,8 @@ pub struct Security {
     pub cap_drop: Capabilities,
     /// Everything that we may ourselves.
     pub privileged: bool,
+    /// User and group ids of its own, in place of the host's.
+    pub own_ids: bool,
     /// Setuid programs gain nothing.
     pub no_new_privileges: bool,
     /// Which system calls it may make.

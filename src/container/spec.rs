@@ -1,6 +1,7 @@
 //! The runtime spec: a plan and the network it got, as the `config.json` that crun reads (OCI runtime-spec 1.0.2). Pure.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -15,6 +16,7 @@ use super::devices::Device;
 use super::limits::Ulimit;
 use super::plan::{Plan, Wishes};
 use super::raw;
+use super::userns::Ids;
 use crate::network::Attachment;
 use crate::refusal::Refusal;
 use crate::tools::filters::ANNOTATION;
@@ -32,15 +34,20 @@ const INIT: &str = "/dev/init";
 const SHM_SIZE: u64 = 64 << 20;
 
 /// The spec of `plan`, in the network of `attachment`, with its seccomp filter as crun has `compiled` it where that is
-/// known.
-pub fn make(plan: &Plan, attachment: &Attachment, compiled: Option<&str>) -> Result<Spec, Refusal> {
-    build(plan, attachment, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
+/// known, and with its `ids` where it has some of its own.
+pub fn make(plan: &Plan, attachment: &Attachment, ids: Option<&Ids>, compiled: Option<&str>) -> Result<Spec, Refusal> {
+    build(plan, attachment, ids, compiled).map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))
 }
 
-fn build(plan: &Plan, attachment: &Attachment, compiled: Option<&str>) -> Result<Spec, OciSpecError> {
+fn build(
+    plan: &Plan,
+    attachment: &Attachment,
+    ids: Option<&Ids>,
+    compiled: Option<&str>,
+) -> Result<Spec, OciSpecError> {
     let (storage, security) = (&plan.wishes.storage, &plan.wishes.security);
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(attachment)?)
+        .namespaces(namespaces(attachment, ids)?)
         .resources(resources(plan)?)
         .cgroups_path(&plan.places.cgroup)
         .sysctl(security.sysctls.clone().into_iter().collect::<HashMap<_, _>>())
@@ -60,7 +67,7 @@ fn build(plan: &Plan, attachment: &Attachment, compiled: Option<&str>) -> Result
         .root(RootBuilder::default().path(plan.places.rootfs()).readonly(storage.read_only).build()?)
         .hostname(attachment.shared.as_ref().map_or(&plan.hostname, |shared| &shared.identity.hostname))
         .process(process(plan, attachment)?)
-        .mounts(mounts(plan, attachment)?)
+        .mounts(mounts(plan, &etc_of(plan, attachment), ids)?)
         .linux(linux.build()?)
         .build()
 }
@@ -115,14 +122,14 @@ fn masked() -> Vec<String> {
     get_default_maskedpaths().into_iter().chain(MASKED.iter().map(|path| (*path).to_owned())).collect()
 }
 
-fn namespaces(attachment: &Attachment) -> Result<Vec<LinuxNamespace>, OciSpecError> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+fn namespaces(attachment: &Attachment, ids: Option<&Ids>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let fresh = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let mut all = vec![fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?];
-    if let Some(netns) = &attachment.netns {
-        all.push(LinuxNamespaceBuilder::default().typ(Network).path(netns).build()?);
-    }
-    Ok(all)
+    let at = |kind, path: &Path| LinuxNamespaceBuilder::default().typ(kind).path(path).build();
+    let network = attachment.netns.as_ref().map(|netns| at(Network, netns)).transpose()?;
+    let user = ids.map(|ids| at(User, &ids.path())).transpose()?;
+    let fresh = [fresh(Pid)?, fresh(Ipc)?, fresh(Uts)?, fresh(Mount)?, fresh(Cgroup)?];
+    Ok(fresh.into_iter().chain(network).chain(user).collect())
 }
 
 fn resources(plan: &Plan) -> Result<LinuxResources, OciSpecError> {
@@ -160,7 +167,19 @@ fn cpu(wishes: &Wishes) -> Result<LinuxCpu, OciSpecError> {
     cpu.build()
 }
 
-fn mounts(plan: &Plan, attachment: &Attachment) -> Result<Vec<Mount>, OciSpecError> {
+/// Every path that something is mounted on.
+pub fn mount_points(plan: &Plan) -> Result<Vec<PathBuf>, Refusal> {
+    let mounts = mounts(plan, &plan.places.etc(), None);
+    let mounts = mounts.map_err(|e| Refusal::internal(format_args!("the runtime spec: {e}")))?;
+    Ok(mounts.iter().map(|mount| mount.destination().clone()).collect())
+}
+
+/// The files that are made for it, or for whose network it shares.
+fn etc_of(plan: &Plan, attachment: &Attachment) -> PathBuf {
+    attachment.shared.as_ref().map_or_else(|| plan.places.etc(), |shared| shared.identity.etc.clone())
+}
+
+fn mounts(plan: &Plan, etc: &Path, ids: Option<&Ids>) -> Result<Vec<Mount>, OciSpecError> {
     let shm_size = format!("size={}", plan.wishes.storage.shm_size.unwrap_or(SHM_SIZE));
     let system = if plan.wishes.security.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
@@ -184,36 +203,42 @@ fn mounts(plan: &Plan, attachment: &Attachment) -> Result<Vec<Mount>, OciSpecErr
         let source = raw::program(&plan.places);
         mounts.push(mount(raw::PROGRAM, "bind", &source.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
-    let asked_for = asked_for(plan)?;
-    let etc = etc_files(plan, attachment)?
-        .into_iter()
-        .filter(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
+    let map = ids.map(Ids::mount_option);
+    let asked_for = asked_for(plan, map.as_deref())?;
+    let mut etc = etc_files(plan, etc, map.as_deref())?;
+    etc.retain(|own| asked_for.iter().all(|m| m.destination() != own.destination()));
     // Before the files of /etc, so that these are seen in a volume there too.
-    Ok(mounts.into_iter().chain(asked_for.iter().cloned()).chain(etc).collect())
+    mounts.extend(asked_for.iter().cloned().chain(etc));
+    if plan.places.cgroup_v1 && !plan.wishes.security.privileged {
+        // crun (1.8.1) makes the hierarchies read-only, and not the tmpfs that they are mounted in.
+        let options = ["remount", "bind", "nosuid", "noexec", "nodev", "ro"];
+        mounts.push(mount("/sys/fs/cgroup", "bind", "/sys/fs/cgroup", &options)?);
+    }
+    Ok(mounts)
 }
 
-/// The files that are made for it, or for whose network it shares.
-fn etc_files(plan: &Plan, attachment: &Attachment) -> Result<Vec<Mount>, OciSpecError> {
+/// The files of `etc`, where they belong.
+fn etc_files(plan: &Plan, etc: &Path, map: Option<&str>) -> Result<Vec<Mount>, OciSpecError> {
     // Docker's rule: what it cannot write elsewhere, it cannot write there.
     let access = if plan.wishes.storage.read_only { "ro" } else { "rw" };
-    let own = plan.places.etc();
-    let etc = attachment.shared.as_ref().map_or(&own, |shared| &shared.identity.etc);
     let bound = |file: &&str| {
         let source = etc.join(file);
-        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &["bind", "rprivate", access])
+        let options: Vec<&str> = ["bind", "rprivate", access].into_iter().chain(map).collect();
+        mount(&format!("/etc/{file}"), "bind", &source.to_string_lossy(), &options)
     };
     ["hosts", "hostname", "resolv.conf"].iter().map(bound).collect()
 }
 
 /// Volumes and tmpfs, outer ones first.
-fn asked_for(plan: &Plan) -> Result<Vec<Mount>, OciSpecError> {
+fn asked_for(plan: &Plan, map: Option<&str>) -> Result<Vec<Mount>, OciSpecError> {
     let tmpfs = plan.wishes.storage.tmpfs.iter().map(|tmpfs| {
         let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
         mount(&tmpfs.destination.to_string_lossy(), "tmpfs", "tmpfs", &options)
     });
     let binds = plan.binds.iter().map(|bind| {
-        let access: &[&str] = if bind.read_only { &["rbind", "rprivate", "ro"] } else { &["rbind", "rprivate", "rw"] };
-        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), access)
+        let access = if bind.read_only { "ro" } else { "rw" };
+        let options: Vec<&str> = ["rbind", "rprivate", access].into_iter().chain(map).collect();
+        mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), &options)
     });
     let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;
     mounts.sort_by_key(|mount| mount.destination().components().count());

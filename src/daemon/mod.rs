@@ -15,7 +15,7 @@ use std::time::Instant;
 use actix::{Actor, Addr};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::cgroup::Cgroups;
 use crate::changes::Changes;
@@ -37,6 +37,8 @@ use crate::volumes::Volumes;
 const WORKERS: usize = 8;
 /// Their stacks, in bytes: they make system calls, and nothing deep.
 const WORKER_STACK: usize = 256 << 10;
+/// How many threads may walk through containers' files at once, beside those.
+const WALKERS: usize = 16;
 
 /// Where things of this run lie.
 struct Dirs {
@@ -218,6 +220,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         sampler: Sampler::default(),
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),
+        walkers: Arc::new(Semaphore::new(WALKERS)),
         began,
         leave: Notify::new(),
     })

@@ -76,11 +76,27 @@ fn examine(path: &Path, store: &Path) -> Result<(PathBuf, Kind), Refusal> {
 
 /// Makes the layer, and around it an image that says nothing yet.
 async fn pack(shared: &Shared, path: &Path, kind: Kind, staging: &Staging, layout: &Layout) -> Result<(), Refusal> {
-    if kind == Kind::Directory {
-        let blank = layout.clone();
-        beside(move || blank.configure(&blank_config(), &[])).await?;
-        return umoci::insert(&shared.tools, layout.dir(), TAG, path).await;
+    match kind {
+        Kind::Directory => pack_tree(shared, path, layout).await,
+        Kind::Archive => pack_archive(shared, path, staging, layout).await,
     }
+}
+
+/// Makes `dir` the one layer of the layout's image, which says nothing yet.
+pub async fn pack_directory(shared: &Shared, dir: PathBuf, layout: &Layout) -> Result<(), Refusal> {
+    let disk = shared.disk.clone();
+    let (dir, _) = beside(move || examine(&dir, disk.root())).await?;
+    pack_tree(shared, &dir, layout).await
+}
+
+async fn pack_tree(shared: &Shared, dir: &Path, layout: &Layout) -> Result<(), Refusal> {
+    let blank = layout.clone();
+    beside(move || blank.configure(&blank_config(), &[])).await?;
+    umoci::insert(&shared.tools, layout.dir(), TAG, dir).await
+}
+
+/// Makes a tar archive the one layer of the layout's image, which says nothing yet.
+pub async fn pack_archive(shared: &Shared, path: &Path, staging: &Staging, layout: &Layout) -> Result<(), Refusal> {
     // skopeo takes a colon in a path for the start of another one, so that it is given a name of ours.
     let link = staging.path("layer.tar");
     let target = path.to_owned();
@@ -90,7 +106,8 @@ async fn pack(shared: &Shared, path: &Path, kind: Kind, staging: &Staging, layou
     skopeo::copy(&shared.tools, &from, &layout.transport(), staging.dir(), &skopeo::Access::default()).await
 }
 
-fn blank_config() -> Value {
+/// The configuration of an image that says nothing.
+pub fn blank_config() -> Value {
     let platform = Platform::host();
     json!({
         "os": platform.os,

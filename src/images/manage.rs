@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
+use super::commit::{self, Commit};
 use super::image::{Image, Record};
 use super::index::{Entry, unknown};
 use super::prune::Pruned;
@@ -89,6 +90,7 @@ pub struct Verify {
 pub struct MeasureUsage;
 
 answered_beside! {
+    Commit => Arc<Image>, |shared, it| commit(&shared, it).await;
     Tag => Arc<Image>, |shared, it| tag(&shared, &it).await;
     Inspect => serde_json::Value, |shared, it| inspect::inspect(&shared, &it.reference).await;
     Load => Vec<Arc<Image>>, |shared, it| load_all(&shared, &it.path).await;
@@ -104,6 +106,12 @@ async fn tag(shared: &Rc<Shared>, tag: &Tag) -> Result<Arc<Image>, Refusal> {
     let image = image.ok_or_else(|| unknown(&tag.reference))?;
     let record = Record { name, ..image.record.clone() };
     shared.adopt(Arrival { record, staged: None, _twin: Some(image) }, "tag").await
+}
+
+async fn commit(shared: &Rc<Shared>, it: Commit) -> Result<Arc<Image>, Refusal> {
+    let name = new_name(&it.reference)?;
+    let arrival = commit::commit(shared, it, name).await?;
+    shared.adopt(arrival, "commit").await
 }
 
 async fn load_all(shared: &Rc<Shared>, path: &str) -> Result<Vec<Arc<Image>>, Refusal> {

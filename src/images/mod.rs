@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store manage          the actor and its messages, each handled in a few lines
-//! flight pull import load   how an image comes: single flights of pulls, and the work of each way
+//! flight pull import commit load   how an image comes: single flights of pulls, and the work of each way
 //! unpack shared open    its tree, its name, and what is found again at the next start
 //! index pending settle  which names stand for what, who lets go, what is on the disk for good
 //! save prune verify inspect usage   what is done with images that are here
@@ -14,6 +14,7 @@
 //! directory of its own in `tmp/` and renamed into place, the name's file last; one change at a time.
 
 mod archive;
+mod commit;
 mod compare;
 mod config;
 mod digest;
@@ -39,6 +40,7 @@ mod unpack;
 mod usage;
 mod verify;
 
+pub use commit::{Base, Commit};
 pub use config::ImageConfig;
 pub use flight::Progress;
 pub use image::Image;

@@ -32,6 +32,8 @@ pub struct Plan {
     pub rules: Rules,
     /// The ports asked for.
     pub publish: Vec<Publish>,
+    /// The namespace that somebody made for it, if he did.
+    pub own: Option<OwnedFd>,
     /// What it had the last time: of those, the ones that are free and were not asked for by number are had again.
     pub before: Vec<PublishedPort>,
     /// A namespace made ahead, if there was one.
@@ -60,7 +62,10 @@ impl Plan {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
         let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
-        let namespace = self.namespace.map_or_else(Namespace::create, Ok);
+        let namespace = match self.own {
+            Some(own) => Namespace::adopt(own),
+            None => self.namespace.map_or_else(Namespace::create, Ok),
+        };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         match join_all(&self.links, &mut namespace).and_then(|()| self.rules.publish(reserved.ports(), &self.links)) {
             Ok(()) => {

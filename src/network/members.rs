@@ -170,6 +170,7 @@ impl Network {
         networking: &Networking,
         publish: Vec<Publish>,
         before: Vec<PublishedPort>,
+        own: Option<OwnedFd>,
     ) -> Change<Outcome> {
         let seats = match seats {
             // The seats may have been waited for.
@@ -177,30 +178,20 @@ impl Network {
             Ok(seats) => seats,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let NetworkMode::On(names) = &networking.mode else { return self.begin_alone() };
-        let mut links = Vec::new();
+        let namespace = if own.is_some() { None } else { self.spares.take() };
+        let mut plan = Plan { links: Vec::new(), rules: self.rules.clone(), publish, own, before, namespace };
+        let mut endpoints = Vec::new();
+        let none = Vec::new();
+        let names = if let NetworkMode::On(names) = &networking.mode { names } else { &none };
         for (nth, (name, seat)) in names.iter().zip(&seats).enumerate() {
             // Removed while the seats were waited for.
             let Some(net) = self.nets.get(name) else { return Box::pin(actix::fut::err(self.unknown(name))) };
-            links.push((net.endpoint(name, &self.names, seat, format!("{LINK}{nth}")), net.base.clone()));
+            let endpoint = net.endpoint(name, &self.names, seat, format!("{LINK}{nth}"));
+            endpoints.push(endpoint.clone());
+            plan.links.push((endpoint, net.base.clone()));
         }
-        let endpoints: Vec<_> = links.iter().map(|(endpoint, _)| endpoint.clone()).collect();
-        let plan = Plan { links, rules: self.rules.clone(), publish, before, namespace: self.spares.take() };
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((endpoints, seats, made?))).into_actor(self))
-    }
-
-    /// A namespace with nothing in it.
-    fn begin_alone(&mut self) -> Change<Outcome> {
-        let plan = Plan {
-            links: Vec::new(),
-            rules: self.rules.clone(),
-            publish: Vec::new(),
-            before: Vec::new(),
-            namespace: self.spares.take(),
-        };
-        let made = self.job(move || plan.make());
-        Box::pin(made.map(|made| Ok((Vec::new(), Vec::new(), made?))).into_actor(self))
     }
 
     /// Enters what came of it, and undoes it where nobody wants it any more.

@@ -1,6 +1,7 @@
 //! What the network can be asked, and what it answers.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use actix::prelude::*;
@@ -27,6 +28,8 @@ pub struct Attach {
     pub dns: Vec<IpAddr>,
     /// What those see of it that share its namespace.
     pub identity: Identity,
+    /// A network namespace that somebody made for it; without one, one of ours.
+    pub namespace: Option<OwnedFd>,
     /// What it had when it was last attached: where that is free it has it again, though nobody asked for just that.
     pub before: Option<Before>,
 }

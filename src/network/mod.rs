@@ -182,14 +182,15 @@ impl Handler<Attach> for Network {
         if let Err(refusal) = self.admit(&attach) {
             return Box::pin(actix::fut::err(refusal));
         }
-        let Attach { id, networking, publish, before, .. } = attach;
+        let Attach { id, networking, publish, namespace, before, .. } = attach;
         if matches!(networking.mode, NetworkMode::Host | NetworkMode::Container(_)) {
             let shared = self.share(&id, &networking.mode);
             return self.conclude(id, shared);
         }
         let before = before.unwrap_or_default();
         let seats = self.seat(&networking, &before);
-        let made = seats.then(move |seats, network, _| network.begin(seats, &networking, publish, before.ports));
+        let made =
+            seats.then(move |seats, network, _| network.begin(seats, &networking, publish, before.ports, namespace));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
     }
 }

@@ -28,29 +28,41 @@ pub struct Namespace {
 impl Namespace {
     /// Makes one. Blocks for half a millisecond.
     pub fn create() -> io::Result<Self> {
-        // The thread that unshares stays in the new namespace, so it must be one that ends.
-        let maker = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10).spawn(Self::unshare)?;
-        maker.join().map_err(|_| io::Error::other("the thread that makes a network namespace panicked"))?
+        Self::apart(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            Self::furnish(open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+        })
     }
 
-    fn unshare() -> io::Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        let descriptor = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    /// Takes one that somebody else made, and that is as it was born.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        Self::apart(|| {
+            setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
+            Self::furnish(descriptor)
+        })
+    }
+
+    /// One that is in use already.
+    pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
+        Self::apart(|| {
+            setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
+            Ok(Self { descriptor, inside: Rtnl::open()? })
+        })
+    }
+
+    /// What enters a namespace stays there, so it is a thread that ends.
+    fn apart(enter: impl FnOnce() -> io::Result<Self> + Send + 'static) -> io::Result<Self> {
+        let visitor = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10).spawn(enter)?;
+        visitor.join().map_err(|_| io::Error::other("the thread that enters a network namespace panicked"))?
+    }
+
+    /// For a thread that is in it.
+    fn furnish(descriptor: OwnedFd) -> io::Result<Self> {
         let mut inside = Rtnl::open()?;
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
         // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)
         silence_ipv6("default");
         Ok(Self { descriptor, inside })
-    }
-
-    /// One that is there already. Blocks for as long as a thread takes to start and end.
-    pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
-        let name = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 << 10);
-        let visitor = name.spawn(move || {
-            setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
-            Ok(Self { descriptor, inside: Rtnl::open()? })
-        })?;
-        visitor.join().map_err(|_| io::Error::other("the thread that visits a network namespace panicked"))?
     }
 
     /// The descriptor's number, for netlink to move a link here.

@@ -50,6 +50,16 @@ pub enum Found {
     Gone(Arc<View>),
 }
 
+impl Found {
+    /// The container, if it is there.
+    pub fn here(self) -> Result<Child, Refusal> {
+        match self {
+            Self::Here(child) => Ok(child),
+            Self::Gone(view) => Err(Refusal::not_found(format_args!("{} is gone", view.name))),
+        }
+    }
+}
+
 /// Asks for a new container. Answered when it is made.
 #[derive(Message)]
 #[rtype(result = "Result<Child, Refusal>")]
@@ -173,6 +183,7 @@ impl Supervisor {
             bundle: self.grounds.bundles.join(id.as_str()),
             volumes: self.grounds.volumes.clone(),
             cgroup: format!("{}/{id}", self.grounds.cgroup),
+            cgroup_v1: !self.ground.cgroups.is_v2(),
             stop_timeout: self.grounds.stop_timeout,
             log_bounds: self.grounds.log_bounds,
         }

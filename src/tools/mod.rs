@@ -17,6 +17,7 @@ pub mod skopeo;
 mod spawn;
 pub mod terminal;
 pub mod umoci;
+pub mod userns;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 
@@ -54,6 +55,12 @@ impl Held {
         let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // Asked behind the open: from there on the descriptor and the pid are of one process or the pid is stale.
         (start_time(pid) == Some(start)).then_some(Self(fd))
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_there(&self) -> bool {
+        let mut watched = [PollFd::new(&self.0, PollFlags::IN)];
+        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ended| ended == 0)
     }
 
     /// Sends it a signal. One that has ended takes none, which is no error.

@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use nix::unistd::Pid;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -99,6 +100,15 @@ pub fn started() -> Option<MutexGuard<'static, Vec<Started>>> {
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// Registers the child that `fork` makes, as what is started here is: whoever made it may wait for it.
+pub fn registered(fork: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
+    let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = fork()?;
+    // Not reaped yet by anybody, so that its times are there to be read.
+    all.extend(start_time(child.as_raw()).map(|since| Started { pid: child.as_raw(), since }));
+    Ok(child)
 }
 
 fn start(command: &mut Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {

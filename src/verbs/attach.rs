@@ -7,7 +7,7 @@ use crate::container::feed::{Feed, Feeder};
 use crate::container::follow::Reader;
 use crate::container::state::Phase;
 use crate::container::{Attach, Inspect, Resize};
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 use crate::tools::terminal::Size;
 
@@ -58,7 +58,7 @@ impl Wanted {
 
 async fn run(name: String, wanted: Wanted, feed: Option<Feed>, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     let is_raw = streams::is_raw(wanted.raw, plan.wishes.tty, &wanted.options)?;
     if is_raw {
         streams::claim(&call)?;
@@ -83,7 +83,7 @@ async fn raw(
     size: Option<Size>,
     call: &Call,
 ) -> Result<Line, Refusal> {
-    let attached = child.addr.send(Attach { feed, output: true }).await.map_err(|e| unanswered(&e))??;
+    let attached = ask(child, Attach { feed, output: true }).await??;
     let output = attached.ok_or_else(|| Refusal::internal("a container gave no output"))?;
     resize(child, size).await?;
     let view = child.view.borrow().clone();
@@ -97,7 +97,7 @@ async fn lines(child: Child, feed: Option<Feed>, wanted: &Wanted, call: &Call) -
     let mut reader = Reader::open(&child.logs).await?;
     reader.seek_tail(0).await.map_err(|e| Refusal::io("the container's log", &e))?;
     if feed.is_some() {
-        child.addr.send(Attach { feed, output: false }).await.map_err(|e| unanswered(&e))??;
+        ask(&child, Attach { feed, output: false }).await??;
     }
     resize(&child, wanted.size).await?;
     let began = child.view.borrow().clone();
@@ -114,7 +114,7 @@ async fn lines(child: Child, feed: Option<Feed>, wanted: &Wanted, call: &Call) -
 
 async fn resize(child: &Child, size: Option<Size>) -> Result<(), Refusal> {
     match size {
-        Some(size) => child.addr.send(Resize(size)).await.map_err(|e| unanswered(&e))?,
+        Some(size) => ask(child, Resize(size)).await?,
         None => Ok(()),
     }
 }

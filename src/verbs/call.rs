@@ -5,9 +5,13 @@ use std::rc::Rc;
 
 use super::streams::Raw;
 use crate::container::feed::{self, Feed, Feeder};
-use crate::engine::Engine;
+use actix::{Handler, Message};
+
+use crate::container::Container;
+use crate::engine::{Engine, ask};
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
+use crate::supervisor::Child;
 use crate::wire::reply::Line;
 
 /// What a request has to do with its session beside its reply.
@@ -20,6 +24,9 @@ pub struct Ties {
     /// Where `input` brings what is for its process.
     pub feeder: RefCell<Option<Feeder>>,
 }
+
+/// What the final line of a [`Call::change`] tells.
+pub const CHANGED: [&str; 1] = ["name"];
 
 /// One call of a verb.
 #[derive(Clone)]
@@ -80,6 +87,18 @@ impl Call {
     /// Has the connection become a process's streams, right behind the reply.
     pub fn turn_raw(&self, raw: Raw) {
         self.ties.raw.replace(Some(raw));
+    }
+
+    /// Has a container's actor make a change, of which nothing is told but whose it was.
+    pub async fn change<M>(&self, child: Child, message: M) -> Result<Line, Refusal>
+    where
+        M: Message<Result = Result<(), Refusal>> + Send + 'static,
+        Container: Handler<M>,
+    {
+        let view = child.view.clone();
+        self.finish(async move { ask(&child, message).await? }).await?;
+        let name = view.borrow().name.clone();
+        Ok(Line::ok(&CHANGED, &[&name]))
     }
 
     /// Does a change: once begun it is finished, whether or not the asker stays to hear of it.

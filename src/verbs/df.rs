@@ -38,7 +38,7 @@ async fn run(call: Call) -> Result<Line, Refusal> {
 }
 
 /// Everything that lies on the disk, each piece under one kind.
-async fn measure(engine: &Engine) -> Result<[(&'static str, Taken); 6], Refusal> {
+async fn measure(engine: &Engine) -> Result<[(&'static str, Taken); 7], Refusal> {
     let images = images::ask(&engine.images, MeasureUsage).await?;
     let containers = containers(engine).await?;
     Ok([
@@ -48,6 +48,7 @@ async fn measure(engine: &Engine) -> Result<[(&'static str, Taken); 6], Refusal>
         ("work", images.work),
         ("containers", containers.layers),
         ("logs", containers.logs),
+        ("volumes", engine.volumes.measure().await?),
     ])
 }
 

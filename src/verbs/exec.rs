@@ -9,7 +9,7 @@ use crate::container::exec::split::Splitter;
 use crate::container::exec::{Output, Streams, Wishes};
 use crate::container::feed::Feed;
 use crate::container::state::Phase;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::wire::args::absolute;
 
 const OK: [&str; 2] = ["id", "exit"];
@@ -85,7 +85,7 @@ impl Shown {
 async fn run(name: String, wishes: Wishes, shown: Shown, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
     check_running(child.view.borrow().phase).map_err(|refusal| refusal.within(&child.view.borrow().name))?;
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     let (execs, ground) = (call.engine.execs.clone(), call.engine.ground.clone());
     match shown {
         Shown::Raw { takes_input } => {

@@ -1,6 +1,6 @@
 //! `help`: the verbs, or one verb with its options, out of the registry.
 
-use super::{Access, Action, Argv, Call, Form, LATER, Line, Opt, Refusal, VERBS, Verb, nearest};
+use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, VERBS, Verb, nearest};
 
 /// `help [VERB]` → `TEXT`…, `OK`
 pub const VERB: Verb = Verb {
@@ -40,9 +40,6 @@ fn one(name: &str) -> Result<Vec<String>, Refusal> {
     if !group.is_empty() {
         return Ok(group);
     }
-    if LATER.contains(&name) {
-        return Err(Refusal::unsupported(format_args!("{name} is not yet part of this version")));
-    }
     let hint = nearest(name, VERBS.iter().map(|verb| verb.form.name)).map(|known| format!("; did you mean {known}?"));
     Err(Refusal::not_found(format_args!("no verb {name:?}{}", hint.unwrap_or_default())))
 }
@@ -69,6 +66,5 @@ fn usage(form: &Form) -> String {
 
 fn describe(option: &Opt) -> String {
     let repeats = if option.repeats { " (may repeat)" } else { "" };
-    let later = if option.later { " (not yet in this version)" } else { "" };
-    format!("  {:<32} {}{repeats}{later}", format!("{}={}", option.key, option.value), option.about)
+    format!("  {:<32} {}{repeats}", format!("{}={}", option.key, option.value), option.about)
 }

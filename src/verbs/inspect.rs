@@ -2,21 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::container::health::Check;
 use crate::container::plan::{Plan, Wishes};
 use crate::container::seccomp::Seccomp;
 use crate::container::storage::Tmpfs;
 use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::id::{Name, VolumeName};
 use crate::network::Endpoint;
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
 pub const VERB: Verb = Verb {
-    form: Form { name: "inspect", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("inspect"),
     about: "tell everything about a container",
     access: Access::Private,
     reply_keys: &[],
@@ -28,7 +28,7 @@ pub const VERB: Verb = Verb {
 
 async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     let view = child.view.borrow().clone();
     call.line(&Line::json(&document(&plan, &view))).await;
     Ok(Line::done())
@@ -135,6 +135,7 @@ fn security(plan: &Plan) -> Value {
     json!({
         "capabilities": plan.capabilities.names().collect::<Vec<_>>(),
         "privileged": wishes.privileged,
+        "userns": if wishes.own_ids { "auto" } else { "host" },
         "no-new-privileges": wishes.no_new_privileges,
         "seccomp": match (&wishes.seccomp, &plan.seccomp) {
             (_, None) => "unconfined".to_owned(),

@@ -3,8 +3,7 @@
 use super::streams::{self, COLS, ROWS};
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::Resize;
-use crate::engine::{Target, unanswered};
-use crate::supervisor::Found;
+use crate::engine::{Target, ask};
 use crate::tools::terminal::Size;
 
 const OK: [&str; 1] = ["name"];
@@ -24,12 +23,12 @@ pub const VERB: Verb = Verb {
 
 async fn run(name: String, size: Size, call: Call) -> Result<Line, Refusal> {
     match call.engine.target(&name).await? {
-        Target::Container(Found::Here(child)) => {
-            child.addr.send(Resize(size)).await.map_err(|e| unanswered(&e))??;
+        Target::Container(found) => {
+            let child = found.here()?;
+            ask(&child, Resize(size)).await??;
             let name = child.view.borrow().name.clone();
             Ok(Line::ok(&OK, &[&name]))
         }
-        Target::Container(Found::Gone(view)) => Err(Refusal::not_found(format_args!("{} is gone", view.name))),
         Target::Exec(exec) => {
             exec.resize(size).map_err(|refusal| refusal.within(&exec.id))?;
             Ok(Line::ok(&OK, &[&exec.container]))

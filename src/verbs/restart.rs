@@ -6,7 +6,7 @@ use super::start::start;
 use super::stop::{TIMEOUT, stop};
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::Inspect;
-use crate::engine::unanswered;
+use crate::engine::ask;
 
 const OK: [&str; 1] = ["name"];
 
@@ -25,7 +25,7 @@ pub const VERB: Verb = Verb {
 async fn run(name: String, timeout: Option<Duration>, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
     let name = child.view.borrow().name.clone();
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     if plan.wishes.remove_at_end {
         return Err(Refusal::wrong_state(format_args!(
             "{name} is removed when it ends (rm=yes), so that it cannot be restarted"

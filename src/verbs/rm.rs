@@ -2,7 +2,7 @@
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::Remove;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 
 const OK: [&str; 1] = ["name"];
@@ -34,8 +34,8 @@ async fn run(name: String, force: bool, call: Call) -> Result<Line, Refusal> {
 
 /// Removes it, and waits until its name, address and ports are free.
 async fn remove(child: Child, force: bool) -> Result<(), Refusal> {
+    ask(&child, Remove { force }).await??;
     let mut view = child.view;
-    child.addr.send(Remove { force }).await.map_err(|e| unanswered(&e))??;
     // An error means that the actor is gone: so is what it kept.
     let _ = view.wait_for(|v| v.is_gone()).await;
     Ok(())

@@ -14,7 +14,7 @@ use crate::container::feed::Feed;
 use crate::container::follow::Reader;
 use crate::container::plan::Wishes;
 use crate::container::{Attach, Remove, View};
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 
 const OK: [&str; 3] = ["name", "id", "exit"];
@@ -145,7 +145,7 @@ async fn raw(request: Request, call: Call) -> Result<Line, Refusal> {
 }
 
 async fn attach(child: &Child, feed: Option<Feed>, output: bool) -> Result<Option<Output>, Refusal> {
-    child.addr.send(Attach { feed, output }).await.map_err(|e| unanswered(&e))?
+    ask(child, Attach { feed, output }).await?
 }
 
 /// A run that fails leaves nothing behind.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::container::{Start, View};
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 
 /// What the final lines of `start` and `run` tell.
@@ -12,7 +12,7 @@ pub const OK: [&str; 5] = ["name", "id", "pid", "ip", "ports"];
 
 /// `start NAME` → `OK name= id= pid= ip= ports=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "start", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("start"),
     about: "run a container that is made or has ended",
     access: Access::Change,
     reply_keys: &[&OK],
@@ -30,7 +30,7 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
 
 /// Starts it, and waits until it runs.
 pub async fn start(child: Child) -> Result<Arc<View>, Refusal> {
-    child.addr.send(Start).await.map_err(|e| unanswered(&e))?
+    ask(&child, Start).await?
 }
 
 /// The final line of a start. The process may have ended meanwhile; what it ran with is told all the same.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::Stop;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::supervisor::Child;
 
 const OK: [&str; 2] = ["name", "exit"];
@@ -35,8 +35,8 @@ async fn run(name: String, timeout: Option<Duration>, call: Call) -> Result<Line
 
 /// Stops it, and waits until it has ended and what it ran with is free. One that does not run is no error.
 pub async fn stop(child: Child, timeout: Option<Duration>) -> Result<(), Refusal> {
+    ask(&child, Stop { timeout }).await?;
     let mut view = child.view;
-    child.addr.send(Stop { timeout }).await.map_err(|e| unanswered(&e))?;
     // An error means that the actor is gone: so is what it kept.
     let _ = view.wait_for(|v| !v.is_up()).await;
     Ok(())

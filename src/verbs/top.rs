@@ -1,9 +1,9 @@
 //! `top`: the processes of a container.
 
-use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::container::Inspect;
 use crate::container::processes::look_at;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::worker;
 
 const ROW: [&str; 5] = ["pid", "user", "time", "state", "command"];
@@ -11,7 +11,7 @@ const OK: [&str; 1] = ["name"];
 
 /// `top NAME` → `ROW`…, `OK name=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "top", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("top"),
     about: "list the processes of a container",
     access: Access::Private,
     reply_keys: &[&ROW, &OK],
@@ -27,7 +27,7 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     if !view.has_process() {
         return Err(Refusal::wrong_state(format_args!("{}: it is not running", view.name)));
     }
-    let plan = child.addr.send(Inspect).await.map_err(|e| unanswered(&e))?;
+    let plan = ask(&child, Inspect).await?;
     let pids = call.engine.ground.cgroups.processes(&plan.places.cgroup);
     let processes = worker::beside(move || look_at(&pids, &plan)).await?;
     for p in processes {

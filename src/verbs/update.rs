@@ -1,12 +1,10 @@
 //! `update`: other limits for a container, at once where it runs and for every start to come.
 
+use super::call::CHANGED;
 use super::create::{memory, memory_and_swap, milli_cpus, pids};
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::cgroup::limits::Limits;
 use crate::container::Update;
-use crate::engine::unanswered;
-
-const OK: [&str; 1] = ["name"];
 
 /// `update NAME [memory=] [memory-swap=] [cpus=] [pids=]` → `OK name=`
 pub const VERB: Verb = Verb {
@@ -24,7 +22,7 @@ pub const VERB: Verb = Verb {
     },
     about: "give a container other limits, while it runs too",
     access: Access::Change,
-    reply_keys: &[&OK],
+    reply_keys: &[&CHANGED],
     action: Action::Run(|mut args, call| {
         let name = args.required()?;
         let limits = Limits {
@@ -41,9 +39,5 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(name: String, limits: Limits, call: Call) -> Result<Line, Refusal> {
-    let child = call.engine.child(&name).await?;
-    let addr = child.addr;
-    call.finish(async move { addr.send(Update { limits }).await.map_err(|e| unanswered(&e))? }).await?;
-    let name = child.view.borrow().name.clone();
-    Ok(Line::ok(&OK, &[&name]))
+    call.change(call.engine.child(&name).await?, Update { limits }).await
 }

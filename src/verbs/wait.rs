@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::container::View;
 use crate::engine::Target;
 use crate::supervisor::Found;
@@ -11,7 +11,7 @@ const OK: [&str; 3] = ["name", "exit", "oom"];
 
 /// `wait NAME` → `OK name= exit= oom=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "wait", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("wait"),
     about: "wait until a container, or an exec, has ended",
     access: Access::Open,
     reply_keys: &[&OK],

@@ -21,6 +21,13 @@ pub struct Form {
     pub argv: Argv,
 }
 
+impl Form {
+    /// That of a verb which takes the name of one thing, and nothing else.
+    pub const fn of_name(name: &'static str) -> Self {
+        Self { name, required: &["NAME"], optional: &[], options: &[], argv: Argv::No }
+    }
+}
+
 /// Whether a verb takes words behind `--`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argv {
@@ -45,24 +52,17 @@ pub struct Opt {
     pub about: &'static str,
     /// It may be given more than once.
     pub repeats: bool,
-    /// Part of the contract, but not yet of this version: it is refused, never ignored.
-    pub later: bool,
 }
 
 impl Opt {
     /// An option that may be given once.
     pub const fn once(key: &'static str, value: &'static str, about: &'static str) -> Self {
-        Self { key, value, about, repeats: false, later: false }
+        Self { key, value, about, repeats: false }
     }
 
     /// An option that may be given any number of times and keeps its order.
     pub const fn many(key: &'static str, value: &'static str, about: &'static str) -> Self {
-        Self { key, value, about, repeats: true, later: false }
-    }
-
-    /// The same option, not yet of this version.
-    pub const fn later(self) -> Self {
-        Self { later: true, ..self }
+        Self { key, value, about, repeats: true }
     }
 }
 
@@ -102,9 +102,6 @@ impl Args {
                 .map_or_else(|| format!("'help {}' lists what it takes", form.name), |k| format!("did you mean {k}=?"));
             return Err(Refusal::bad_option(format_args!("{} has no option {key}=; {hint}", form.name)));
         };
-        if option.later {
-            return Err(Refusal::unsupported(format_args!("{key}= is not yet honoured by this version; leave it out")));
-        }
         if !option.repeats && self.options.iter().any(|(k, _)| *k == option.key) {
             return Err(Refusal::bad_option(format_args!("{key}= is given twice")));
         }
@@ -278,9 +275,8 @@ mod tests {
 
     const NAME: Opt = Opt::once("name", "NAME", "");
     const ENV: Opt = Opt::many("env", "K=V", "");
-    const SOON: Opt = Opt::once("soon", "X", "").later();
     const FORM: Form =
-        Form { name: "run", required: &["IMAGE"], optional: &[], options: &[&NAME, &ENV, &SOON], argv: Argv::Maybe };
+        Form { name: "run", required: &["IMAGE"], optional: &[], options: &[&NAME, &ENV], argv: Argv::Maybe };
 
     fn parse(line: &str) -> Result<Args, Code> {
         Args::parse(&FORM, split(line.as_bytes()).unwrap()).map_err(|r| r.code())
@@ -301,7 +297,6 @@ mod tests {
             ("a b", Code::BadRequest),
             ("a nam=x", Code::BadOption),
             ("a name=x name=y", Code::BadOption),
-            ("a soon=x", Code::Unsupported),
             ("a \"name=\\n\"", Code::BadValue),
         ] {
             let read = parse(line).and_then(|mut args| args.text("name").map_err(|r| r.code()));

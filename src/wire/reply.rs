@@ -26,16 +26,16 @@ impl Line {
         for (key, value) in keys.iter().zip(values) {
             scratch.clear();
             let _ = write!(scratch, "{value}");
-            line.push_pair(key, &scratch);
+            line.push_pair(key, scratch.as_bytes());
         }
         line.end()
     }
 
-    fn push_pair(&mut self, key: &str, value: &str) {
+    fn push_pair(&mut self, key: &str, value: &[u8]) {
         self.0.push(b' ');
         self.0.extend_from_slice(key.as_bytes());
         self.0.push(b'=');
-        words::quote_into(&mut self.0, value.as_bytes());
+        words::quote_into(&mut self.0, value);
     }
 
     /// `OK` with its keys.
@@ -63,6 +63,15 @@ impl Line {
         Self::pairs("ROW", keys, values)
     }
 
+    /// `ROW key=value …` of values that may be any bytes.
+    pub fn row_of_bytes<const N: usize>(keys: &[&str; N], values: &[&[u8]; N]) -> Self {
+        let mut line = Self::new("ROW");
+        for (key, value) in keys.iter().zip(values) {
+            line.push_pair(key, value);
+        }
+        line.end()
+    }
+
     /// `PROGRESS`, with whichever of its keys are known.
     pub fn progress<const N: usize>(keys: &[&str; N], values: &[&dyn Display; N]) -> Self {
         Self::pairs("PROGRESS", keys, values)
@@ -72,7 +81,7 @@ impl Line {
     pub fn event<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut line = Self::new("EVENT");
         for (key, value) in pairs {
-            line.push_pair(key, value);
+            line.push_pair(key, value.as_bytes());
         }
         line.end()
     }

@@ -235,7 +235,7 @@ fn df_tells_what_du_does() {
     let daemon = Daemon::start();
     daemon.import_busybox();
     daemon.ok(
-        "run busybox name=job attach=yes -- sh -c 'dd if=/dev/zero of=/big bs=1k count=700 2>/dev/null; echo done'",
+        "run busybox name=job attach=yes volume=data:/data -- sh -c 'dd if=/dev/zero of=/big bs=1k count=700 2>/dev/null; cp /big /data; echo done'",
     );
     let up = daemon.ok("run busybox name=up -- sleep 1000").get("id");
     let reply = daemon.ok("df");
@@ -244,6 +244,8 @@ fn df_tells_what_du_does() {
     assert_eq!(told["blobs"].1, du(&root.join("images/blobs/sha256")));
     assert_eq!(told["trees"], (1, du(&root.join("images/rootfs"))));
     assert_eq!(told["names"], (1, du(&root.join("images/names"))));
+    assert_eq!(told["volumes"], (1, du(&root.join("volumes"))));
+    assert!(told["volumes"].1 >= 700 << 10);
     // A layer and a log for each. The overlay that is mounted in the daemon's namespace is not its own, and hides the
     // directory on which it is mounted.
     let hidden = du(&root.join("containers").join(up).join("rootfs"));

@@ -25,7 +25,10 @@ mod tags; // tags, cancel, and the bounds of a connection
 mod words; // the vectors of words.tsv
 
 // The engine.
+mod commit; // images made of containers
+mod copying; // files in and out
 mod crowd; // thirty at once
+mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
@@ -44,6 +47,7 @@ mod raw; // connections that are a process's standard streams
 mod restarting; // what starts again by itself
 mod rotation; // logs that are put aside when they have grown
 mod streams; // standard input in lines, attach, terminals
+mod userns; // user ids of its own
 mod volumes; // files of the host, and what outlives containers
 
 // The actors by themselves.

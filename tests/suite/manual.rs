@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gantry::refusal::Code;
-use gantry::verbs::{LATER, VERBS};
+use gantry::verbs::VERBS;
 use gantry::wire::args::{Argv, Form};
 
 use super::shell;
@@ -81,20 +81,9 @@ impl Section {
     }
 }
 
-/// What the code takes now.
+/// What the code takes.
 fn honoured(form: &Form) -> Words {
-    form.options.iter().filter(|option| !option.later).map(|option| option.key.to_owned()).collect()
-}
-
-fn later(form: &Form) -> Words {
-    form.options.iter().filter(|option| option.later).map(|option| option.key.to_owned()).collect()
-}
-
-/// What the page's table of verbs to come has in its first column.
-fn verbs_to_come(page: &str) -> Words {
-    let rows = part(page, "## Verbs not in this version").lines().filter_map(|line| line.strip_prefix("| "));
-    let forms = rows.filter_map(|row| row.split(" | ").next()).flat_map(spans);
-    forms.map(|form| verb_of(&form)).filter(|verb| !verb.is_empty()).collect()
+    form.options.iter().map(|option| option.key.to_owned()).collect()
 }
 
 fn differ(what: &str, code: &Words, page: &Words) -> Option<String> {
@@ -109,8 +98,6 @@ fn every_verb_is_told_and_there() {
     let told = sections(&page).iter().map(Section::verb).collect();
     let there = VERBS.iter().map(|verb| verb.form.name.to_owned()).collect();
     assert_eq!(differ("verbs", &there, &told), None);
-    let later = LATER.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(differ("verbs to come", &later, &verbs_to_come(&page)), None);
 }
 
 #[test]
@@ -128,18 +115,6 @@ fn every_option_is_told_and_there() {
         wrong.extend(differ(verb.form.name, &honoured(&verb.form), &told));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn every_option_to_come_is_told() {
-    let page = page();
-    let paragraph =
-        page.split("\n\n").find(|text| text.starts_with("These options of the protocol are not in this version"));
-    let told: Words =
-        spans(paragraph.expect("the paragraph")).into_iter().filter(|word| is_key(word) && word != "run").collect();
-    let makers = VERBS.iter().filter(|verb| matches!(verb.form.name, "create" | "run"));
-    let there: Words = makers.flat_map(|verb| later(&verb.form)).collect();
-    assert_eq!(differ("options to come", &there, &told), None);
 }
 
 #[test]

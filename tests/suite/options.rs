@@ -166,6 +166,25 @@ fn devices_are_closed_but_for_those_given() {
     assert_eq!(seen(&daemon, "", &script), "none");
     assert_eq!(seen(&daemon, &format!("device={device}"), &script), "there");
     assert_eq!(seen(&daemon, &format!("device={device}:/dev/mine:r"), "ls -l /dev/mine | cut -c1"), "c");
+    // And they open: with the access that was given, at its path and at any other; without it, at none.
+    let opens = |options: &str, path: &str, how: &str| {
+        seen(&daemon, options, &format!("(exec 3{how}{path}) 2>/dev/null && echo open || echo closed"))
+    };
+    let writable = ["/dev/fuse", "/dev/net/tun", "/dev/loop-control"];
+    let writable = writable.iter().find(|path| std::fs::File::options().write(true).open(path).is_ok());
+    let path = writable.expect("a device of the host that opens");
+    assert_eq!(opens(&format!("device={path}"), path, "<>"), "open");
+    assert_eq!(opens(&format!("device={path}:/dev/mine:r"), "/dev/mine", "<"), "open");
+    assert_eq!(opens(&format!("device={path}:/dev/mine:r"), "/dev/mine", "<>"), "closed");
+    let number = std::fs::metadata(path).unwrap();
+    let number = std::os::unix::fs::MetadataExt::rdev(&number);
+    let made = format!(
+        "mknod /x c {} {}; (exec 3<>/x) 2>/dev/null && echo open || echo closed",
+        number >> 8 & 0xfff,
+        number & 0xff
+    );
+    assert_eq!(seen(&daemon, "cap-add=MKNOD", &made), "closed");
+    assert_eq!(seen(&daemon, &format!("cap-add=MKNOD device={path}"), &made), "open");
     let mut conn = daemon.conn();
     assert_eq!(conn.refused("run busybox device=/dev/no-such -- true"), "not-found");
     assert_eq!(conn.refused("run busybox device=/etc/passwd -- true"), "bad-value");
@@ -268,4 +287,17 @@ fn system_calls_are_filtered() {
     assert_eq!(conn.refused("run busybox seccomp=/no/such/profile -- true"), "not-found");
     std::fs::write(&profile, "{}").unwrap();
     assert_eq!(conn.refused(&format!("run busybox seccomp={} -- true", profile.display())), "bad-value");
+}
+
+#[test]
+fn control_groups_are_looked_at_and_not_written() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let script = "for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/x 2>/dev/null && echo $d; \
+        [ ! -e $d/pids.max ] || (echo 5 >$d/pids.max) 2>/dev/null && [ -e $d/pids.max ] && echo $d/pids.max; done; \
+        cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true";
+    assert_eq!(seen(&daemon, "pids=77", script), "77");
+    let modes = "grep \" /sys/fs/cgroup \" /proc/mounts | cut -d \" \" -f4 | cut -d , -f1";
+    assert!(seen(&daemon, "", modes).ends_with("ro"));
+    assert!(seen(&daemon, "privileged=yes", modes).ends_with("rw"));
 }

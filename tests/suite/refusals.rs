@@ -107,16 +107,6 @@ fn every_line_that_is_wrong_gets_its_code() {
 }
 
 #[test]
-fn what_is_not_yet_there_is_refused_and_never_ignored() {
-    let daemon = Daemon::start();
-    daemon.import_busybox();
-    let mut conn = daemon.conn();
-    for line in ["commit web x", "cp web:/x /y", "diff web", "create busybox userns=auto"] {
-        assert_eq!(conn.refused(line), "unsupported", "{line}");
-    }
-}
-
-#[test]
 fn lines_have_a_bound() {
     let daemon = Daemon::start();
     let mut conn = daemon.conn();

@@ -31,6 +31,7 @@ const LEAVES: &[&str] = &[
     "changes",
     "du",
     "outbox",
+    "overlay",
     "readiness",
     "worker",
 ];

@@ -126,3 +126,43 @@ fn a_nameless_volume_goes_with_its_container() {
     super::shell::until(super::shell::patience(10), "its volume is gone", || !fs::exists(&source).unwrap());
     assert_eq!(daemon.ok("volume ls").get("count"), "0");
 }
+
+/// An image with something at `/data` that wants a volume there.
+fn with_volume(daemon: &Daemon) -> &'static str {
+    daemon.import_busybox();
+    let seed = "mkdir /data; echo seed >/data/seed; chown www:www /data; chmod 2750 /data";
+    daemon.ok(&format!("run busybox name=made attach=yes -- sh -euc '{seed}'"));
+    daemon.ok("commit made seeded");
+    daemon.ok("rm made");
+    daemon.ok("create seeded name=made volume=/data -- true");
+    daemon.ok("commit made wanting");
+    daemon.ok("rm made");
+    "wanting"
+}
+
+#[test]
+fn an_image_has_the_volumes_it_wants() {
+    let daemon = Daemon::start();
+    let image = with_volume(&daemon);
+    let run = |options: &str, script: &str| {
+        let run = daemon.ok(&format!("run {image} name=job attach=yes {options} -- sh -euc '{script}'"));
+        assert_eq!(run.get("exit"), "0", "{run:?}");
+        run.written("stdout")
+    };
+    // Filled with what the image has there, a mount of its own, and none of the container's changes.
+    let script = "cat /data/seed; stat -c \"%U %a\" /data; grep -c \" /data \" /proc/mounts; echo x >>/data/new; wc -l </data/new";
+    assert_eq!(run("", script), "seed\nwww 2750\n1\n1\n");
+    assert_eq!(daemon.ok("diff job").get("count"), "0");
+    // It goes with the container: it is there at the next start, and another has one of its own.
+    daemon.ok("start job");
+    daemon.ok("wait job");
+    assert_eq!(daemon.ok("logs job tail=1").written("stdout"), "2\n");
+    daemon.ok("rm job");
+    assert_eq!(run("rm=yes", script), "seed\nwww 2750\n1\n1\n");
+    assert_eq!(daemon.ok("volume ls").get("count"), "0");
+    // What is asked for at its place takes the place.
+    assert_eq!(run("rm=yes volume=mine:/data", "echo y >/data/y; ls /data"), "seed\ny\n");
+    assert_eq!(run("rm=yes volume=mine:/data", "ls /data"), "seed\ny\n");
+    assert_eq!(run("rm=yes tmpfs=/data", "ls /data"), "");
+    daemon.ok("volume rm mine");
+}

@@ -68,7 +68,7 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("privileged", "yes|no", "everything root may"),
     &Opt::once("no-new-privileges", "yes|no", "setuid programs gain nothing"),
     &Opt::once("seccomp", "default|unconfined|FILE", "which system calls it may make"),
-    &Opt::once("userns", "host|auto", "its user ids").later(),
+    &Opt::once("userns", "host|auto", "its user ids: the host's, or a range of its own"),
     &Opt::many("device", "PATH[:PATH[:rwm]]", "a device of the host"),
     &Opt::many("sysctl", "NAME=VALUE", "a sysctl of its own"),
     &Opt::once("init", "yes|no", "an init that reaps"),

@@ -28,6 +28,8 @@ pub fn check(wishes: &Wishes) -> Result<(), Refusal> {
         (shares && wishes.hostname.is_some(), "hostname="),
         (shares && !wishes.dns.is_empty(), "dns="),
         (shares && !wishes.hosts.is_empty(), "add-host="),
+        // Its root has no power over a namespace that is not its own.
+        (foreign && wishes.security.own_ids, "userns=auto"),
         // It would be set for others too.
         (foreign && wishes.security.sysctls.keys().any(of_network), "sysctl=net.…"),
         (*mode == NetworkMode::None && wishes.hosts.iter().any(|(_, at)| at.is_none()), "add-host=…:host-gateway"),

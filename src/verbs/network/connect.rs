@@ -2,7 +2,7 @@
 
 use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::Connect;
-use crate::engine::unanswered;
+use crate::engine::ask;
 use crate::id::NetworkName;
 
 const OK: [&str; 2] = ["name", "ip"];
@@ -21,8 +21,8 @@ pub const VERB: Verb = Verb {
 
 async fn run(network: NetworkName, name: String, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
-    let addr = child.addr.clone();
-    call.finish(async move { addr.send(Connect(network)).await.map_err(|e| unanswered(&e))? }).await?;
-    let view = child.view.borrow().clone();
+    let of_it = child.view.clone();
+    call.finish(async move { ask(&child, Connect(network)).await? }).await?;
+    let view = of_it.borrow().clone();
     Ok(Line::ok(&OK, &[&view.name, &view.ips_text()]))
 }

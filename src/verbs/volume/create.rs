@@ -1,13 +1,13 @@
 //! `volume create`: an empty volume.
 
-use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::id::VolumeName;
 
 const OK: [&str; 1] = ["name"];
 
 /// `volume create NAME` → `OK name=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "volume create", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("volume create"),
     about: "make a volume",
     access: Access::Change,
     reply_keys: &[&OK],

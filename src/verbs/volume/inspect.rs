@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::id::{Name, VolumeName};
 use crate::wire::units::rfc3339;
 
 /// `volume inspect NAME` → `JSON {…}`, `OK`
 pub const VERB: Verb = Verb {
-    form: Form { name: "volume inspect", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("volume inspect"),
     about: "tell everything about a volume",
     access: Access::Private,
     reply_keys: &[],

@@ -1,13 +1,13 @@
 //! `volume rm`: a volume and all that was written into it.
 
-use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::super::{Access, Action, Call, Form, Line, Refusal, Verb};
 use crate::id::VolumeName;
 
 const OK: [&str; 1] = ["name"];
 
 /// `volume rm NAME` → `OK name=`
 pub const VERB: Verb = Verb {
-    form: Form { name: "volume rm", required: &["NAME"], optional: &[], options: &[], argv: Argv::No },
+    form: Form::of_name("volume rm"),
     about: "remove a volume and all that is in it",
     access: Access::Change,
     reply_keys: &[&OK],

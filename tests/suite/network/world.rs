@@ -251,6 +251,7 @@ pub fn request(id: &ContainerId, name: &str, ports: &[&str]) -> Attach {
         publish: published(ports),
         dns: Vec::new(),
         identity: Identity::default(),
+        namespace: None,
         before: None,
     }
 }
