@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
+use super::manager::Given;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::outbox::Postage;
@@ -41,35 +42,42 @@ const REST: Duration = Duration::from_millis(100);
 pub struct Doors {
     control: PathBuf,
     read_only: Option<PathBuf>,
+    /// Those that are open already.
+    given: Given,
 }
 
 /// The open sockets.
 pub struct Open {
     acceptors: RefCell<Vec<JoinHandle<()>>>,
+    /// Those that are ours to remove.
     paths: Vec<PathBuf>,
     closing: watch::Sender<bool>,
 }
 
 impl Doors {
     /// Sees that no other daemon answers at the sockets' paths, and clears a dead one's away.
-    pub fn claim(config: &Config) -> Result<Self, Refusal> {
-        let doors = Self { control: config.socket.clone(), read_only: config.ro_socket.clone() };
+    pub fn claim(config: &Config, given: Given) -> Result<Self, Refusal> {
+        let doors = Self { control: config.socket.clone(), read_only: config.ro_socket.clone(), given };
         for path in std::iter::once(&doors.control).chain(&doors.read_only) {
-            clear(path)?;
+            if !doors.given.has(path) {
+                clear(path)?;
+            }
         }
         Ok(doors)
     }
 
     /// Binds the sockets and serves whoever comes.
-    pub fn open(self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
+    pub fn open(mut self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
         let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage: engine.postage.clone() };
-        open.serve(self.control, Door { terms, most: CLIENTS_MAX }, engine, &closed)?;
+        let listener = open.listener(self.control, &mut self.given, true)?;
+        open.serve(listener, Door { terms, most: CLIENTS_MAX }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
             let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage };
-            open.serve(path, Door { terms, most: LOOKERS_MAX }, engine, &closed)?;
+            let listener = open.listener(path, &mut self.given, false)?;
+            open.serve(listener, Door { terms, most: LOOKERS_MAX }, engine, &closed);
         }
         Ok(open)
     }
@@ -97,14 +105,12 @@ fn clear(path: &Path) -> Result<(), Refusal> {
 }
 
 impl Open {
-    fn serve(
-        &mut self,
-        path: PathBuf,
-        door: Door,
-        engine: &Rc<Engine>,
-        closing: &watch::Receiver<bool>,
-    ) -> Result<(), Refusal> {
+    /// The socket at `path`: the given one, whose mode and owner are for whoever opened it to say, or one of our own.
+    fn listener(&mut self, path: PathBuf, given: &mut Given, trusted: bool) -> Result<UnixListener, Refusal> {
         let failed = |e: std::io::Error| Refusal::io(path.display(), &e);
+        if let Some(given) = given.at(&path) {
+            return UnixListener::from_std(given).map_err(failed);
+        }
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
@@ -113,11 +119,14 @@ impl Open {
         let bound = UnixListener::bind(&path);
         umask(before);
         let listener = bound.map_err(failed)?;
-        permit(&path, door.terms.trusted).map_err(failed)?;
+        permit(&path, trusted).map_err(failed)?;
+        self.paths.push(path);
+        Ok(listener)
+    }
+
+    fn serve(&self, listener: UnixListener, door: Door, engine: &Rc<Engine>, closing: &watch::Receiver<bool>) {
         let acceptor = actix_rt::spawn(accept(listener, door, engine.clone(), closing.clone()));
         self.acceptors.borrow_mut().push(acceptor);
-        self.paths.push(path);
-        Ok(())
     }
 
     /// Lets nobody in any more.

@@ -4,6 +4,7 @@
 mod doors;
 mod leave;
 mod locks;
+mod manager;
 mod namespace;
 mod sweep;
 
@@ -85,8 +86,9 @@ impl Dirs {
 /// Runs the daemon to its end. To be called before any thread is made, as it changes the process's mount namespace.
 pub fn run(config: Config) -> Result<(), Refusal> {
     let began = Instant::now();
+    let given = manager::Given::take(&config)?;
     prepare_process()?;
-    runtime()?.block_on(live(config, began))
+    runtime()?.block_on(live(config, given, began))
 }
 
 /// Prints what the verb `check` prints. True where this host is fit.
@@ -134,10 +136,10 @@ fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     }))
 }
 
-async fn live(config: Config, began: Instant) -> Result<(), Refusal> {
+async fn live(config: Config, given: manager::Given, began: Instant) -> Result<(), Refusal> {
     let dirs = Dirs::of(&config);
     let _locks = locks::take(&config)?;
-    let doors = doors::Doors::claim(&config)?;
+    let doors = doors::Doors::claim(&config, given)?;
     make_dirs(&dirs)?;
     sweep::discard_other_boots(&dirs)?;
     // Heard from here on, so that none ends us half-way.
@@ -178,10 +180,12 @@ async fn serve(
     let closing = doors.open(&engine)?;
     log::info!("gantryd {} listens on {}", env!("CARGO_PKG_VERSION"), engine.config.socket.display());
     engine.bus.publish(Kind::Daemon, "gantryd", "start", Vec::new());
+    manager::ready(&engine.config);
     tokio::select! {
         () = signals.next() => log::info!("asked to end; stopping the containers (again: at once)"),
         () = engine.leave.notified() => log::info!("shut down by a client"),
     }
+    manager::stopping();
     closing.stop_accepting();
     leave::stop_containers(&engine, &mut signals).await;
     leave::close_images(&engine).await;

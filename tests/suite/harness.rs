@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 
 use super::conn::{Conn, Reply};
 use super::host;
+use super::manager::{Manager, WRAP};
 use super::place::Place;
 use super::shell::{self, Output};
 
@@ -28,6 +29,8 @@ pub struct Setup {
     /// In network and mount namespaces of its own, with busybox's tree at `/srv/busybox` and the subnet that the manual
     /// shows: where fixed ports and paths disturb nobody.
     pub apart: bool,
+    /// Started by a service manager.
+    pub managed: bool,
 }
 
 /// A running daemon. Dropped, it is ended by TERM, and the test fails where anything of it is left on the host.
@@ -35,6 +38,8 @@ pub struct Daemon {
     place: Place,
     setup: Setup,
     child: Option<Child>,
+    /// Who started it, if not the test.
+    manager: Option<Manager>,
     /// The descriptors it has open while one client is connected and nothing runs.
     idle: Vec<String>,
 }
@@ -43,7 +48,9 @@ impl Setup {
     /// Starts it and waits for its socket.
     #[track_caller]
     pub fn start(self) -> Daemon {
-        let mut daemon = Daemon { place: Place::claim(), setup: self, child: None, idle: Vec::new() };
+        let place = Place::claim();
+        let manager = self.managed.then(|| Manager::open(&place));
+        let mut daemon = Daemon { place, setup: self, child: None, manager, idle: Vec::new() };
         daemon.restart();
         daemon
     }
@@ -67,6 +74,9 @@ impl Setup {
         let mut words: Vec<std::ffi::OsString> = vec!["setpriv".into(), "--pdeathsig".into(), "TERM".into()];
         words.push(shell::binary("gantryd").into());
         words.extend(self.arguments(place).into_iter().map(Into::into));
+        if self.managed {
+            words.splice(0..0, WRAP.map(Into::into));
+        }
         if self.apart {
             let enter = "ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward; mount -t tmpfs none /srv; mkdir /srv/busybox; mount --bind \"$0\" /srv/busybox; exec \"$@\"";
             let unshare = ["unshare", "--net", "--mount", "sh", "-euc", enter].map(Into::into);
@@ -92,6 +102,9 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(self.place.log()).unwrap();
         let mut command = self.setup.command(&self.place);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        if let Some(manager) = &self.manager {
+            manager.lend(&mut command);
+        }
         self.child = Some(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
         let mut conn = None;
         shell::until(shell::patience(PATIENCE), "the daemon's socket answers", || {
@@ -125,6 +138,11 @@ impl Daemon {
     /// Its place.
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The service manager that started it.
+    pub fn manager(&self) -> &Manager {
+        self.manager.as_ref().expect("it is managed")
     }
 
     /// Its process.
@@ -272,6 +290,9 @@ impl Drop for Daemon {
             ending.0.assert_idle();
             let status = ending.0.term();
             assert!(status.success(), "TERM is no failure: {status}\n{}", ending.0.log());
+        }
+        if ending.0.manager.take().is_some() {
+            std::fs::remove_file(ending.0.place.socket()).expect("the socket is its manager's");
         }
         ending.0.assert_clean();
         std::fs::remove_dir_all(place).expect("nothing holds the directory");
