@@ -7,7 +7,9 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test vm-test bench
+.PHONY: help setup build demo run test vm-test bench man completions install uninstall deb
+# Where `make install` puts things; DESTDIR stands before it.
+PREFIX ?= /usr/local
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -33,6 +35,26 @@ vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, 
 	$(CARGO) build --locked --bins
 	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \
 	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite TESTS="$(TESTS)" tests/vm/run.sh $(or $(RELEASES),12 13)
+
+man: ## the manual pages, under target/man
+	mkdir -p target/man
+	$(CARGO) run --locked --quiet --example manual target/man
+	$(CARGO) run --locked --quiet --bin gantry -- manual >target/man/gantry.1
+
+completions: ## what shells need to complete, under target/completions
+	mkdir -p target/completions
+	for shell in bash zsh fish; do $(CARGO) run --locked --quiet --bin gantry -- completion $$shell >target/completions/gantry.$$shell || exit 1; done
+
+install: man completions ## build for release, and install with PREFIX (/usr/local) and DESTDIR, systemd's units too
+	$(CARGO) build --locked --release --bins
+	packaging/install.sh install "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## remove what install installed; configuration and images stay
+	packaging/install.sh uninstall "$(DESTDIR)" "$(PREFIX)"
+
+deb: man completions ## a Debian package, under target/debian
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked --no-default-features cargo-deb
+	$(CARGO) deb --locked
 
 bench: setup ## how long a run takes, and the daemon's memory
 	$(CARGO) bench --locked

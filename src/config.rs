@@ -295,6 +295,31 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_shipped_shows_every_key() {
+        let shown = include_str!("../packaging/gantry.toml").lines().filter_map(|line| line.strip_prefix('#'));
+        let keys: Vec<&str> = shown.filter(|line| line.contains(" = ")).collect();
+        let all = toml::from_str(&keys.join("\n")).unwrap();
+        // Every field by name, so that a new one is missed here.
+        let File {
+            socket: Some(_),
+            ro_socket: Some(_),
+            root: Some(_),
+            run: Some(_),
+            bridge: Some(_),
+            subnet: Some(_),
+            dns: Some(_),
+            tools: Some(_),
+            stop_timeout: Some(_),
+            log_max_size: Some(_),
+            log_max_files: Some(_),
+        } = all
+        else {
+            panic!("{all:?}");
+        };
+        assert_eq!(File::read(Some(Path::new("packaging/gantry.toml"))).map(|file| file.run), Ok(None));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
         for args in [
             ["--root", "relative"],

@@ -13,7 +13,7 @@ use super::limits::Ulimit;
 use super::raw::Raw;
 use super::restart::{Pace, Policy, Restarts};
 use super::seccomp::{Filter, Profiles};
-use super::security::{Capabilities, Security};
+use super::security::{self, Capabilities, Security};
 use super::state::Rules;
 use super::storage::Storage;
 use super::user::{self, User};
@@ -225,6 +225,8 @@ pub struct Plan {
     pub labels: Arc<BTreeMap<String, String>>,
     /// What its root may do.
     pub capabilities: Capabilities,
+    /// Its `oom_score_adj`, where that is not to be the daemon's.
+    pub oom_score_adj: Option<i32>,
     /// Which system calls it may make; without one, any.
     pub seccomp: Option<Arc<Filter>>,
     /// Devices of the host that it is given.
@@ -284,6 +286,7 @@ impl Plan {
             user,
             hostname,
             capabilities,
+            oom_score_adj: security::oom_score_adj(),
             seccomp: profiles.filter(&wishes.security, capabilities)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
             binds: volumes::plan(&wishes, &image.volumes, &places)?,

@@ -93,6 +93,9 @@ fn process(plan: &Plan, attachment: &Attachment) -> Result<Process, OciSpecError
     if let Some(size) = plan.wishes.size {
         process = process.console_size(BoxBuilder::default().height(size.rows).width(size.cols).build()?);
     }
+    if let Some(score) = plan.oom_score_adj {
+        process = process.oom_score_adj(score);
+    }
     process
         .terminal(plan.wishes.tty)
         .user(user)

@@ -1,8 +1,12 @@
 //! The service manager that started us, where one did (systemd): the sockets that it opened for us, and what it is told of
 //! our life. sd_listen_fds(3), sd_notify(3). Where there is none, nothing of this does anything.
 
+use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{getsockopt, sockopt};
@@ -86,7 +90,20 @@ pub fn stopping() {
 }
 
 fn tell(state: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(state) {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let text: String = state.iter().map(|one| format!("{one}\n")).collect();
+    if let Err(e) = send(address.as_bytes(), text.as_bytes()) {
         log::warn!("the service manager is not told: {e}");
     }
+}
+
+/// Sends one datagram, without waiting where the manager does not read: `sd_notify::notify` would stand still with it.
+fn send(address: &[u8], text: &[u8]) -> io::Result<()> {
+    let address = match address.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(OsStr::from_bytes(address))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(text, &address).map(drop)
 }

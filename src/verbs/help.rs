@@ -44,7 +44,8 @@ fn one(name: &str) -> Result<Vec<String>, Refusal> {
     Err(Refusal::not_found(format_args!("no verb {name:?}{}", hint.unwrap_or_default())))
 }
 
-fn usage(form: &Form) -> String {
+/// A verb with what it takes, on one line.
+pub fn usage(form: &Form) -> String {
     let mut text = form.name.to_owned();
     for name in form.required {
         text.push_str(&format!(" {name}"));

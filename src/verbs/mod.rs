@@ -44,6 +44,7 @@ use futures::future::LocalBoxFuture;
 
 pub use call::{Call, Ties};
 pub use check::{findings, report};
+pub use help::usage;
 pub use input::{Input, read as read_input};
 pub use streams::Raw;
 

@@ -17,8 +17,8 @@ mod transcript; // the transcripts of protocol.md: read, and matched
 // The wire.
 mod closing; // half-close, full close, quit
 mod doors; // the sockets: who may do what, and how many
-mod manager; // sockets that systemd opened, and what it hears
 mod greed; // clients that take all they can
+mod manager; // sockets that systemd opened, and what it hears
 mod manual; // the manual and the code say the same
 mod protocol; // every transcript of protocol.md, played as it stands
 mod refusals; // bad input: its code, its line, and nothing left behind

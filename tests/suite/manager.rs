@@ -10,7 +10,7 @@ use std::process::Command;
 use command_fds::{CommandFdExt, FdMapping};
 
 use super::conn::Conn;
-use super::harness::Setup;
+use super::harness::{Daemon, Setup};
 use super::place::Place;
 use super::shell::{self, patience};
 
@@ -69,7 +69,7 @@ fn a_socket_that_is_open_already_is_served_and_stays() {
     let mut early = Conn::open(&socket).unwrap();
     early.send("ping");
     daemon.restart();
-    assert_eq!(early.reply().code(), "OK");
+    assert_eq!(early.reply().code(), "pong");
     assert_eq!(of_socket(), (inode, mode));
 }
 
@@ -81,9 +81,18 @@ fn a_manager_hears_of_its_life() {
     for _ in 0..3 {
         assert_eq!(daemon.manager().heard(), "WATCHDOG=1\n");
     }
+    // A manager that does not read holds up nobody: as many as its socket takes are waiting by then.
+    let depth: u64 = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap().trim().parse().unwrap();
+    let complains = |daemon: &Daemon| daemon.log().contains("the service manager is not told");
+    shell::until(patience(10 + depth), "its socket is full", || complains(&daemon));
+    daemon.ok("ping");
     // Nothing that it starts hears of the manager.
     daemon.import_busybox();
     assert_eq!(daemon.ok("run busybox name=job attach=yes rm=yes -- sh -c 'env | grep -E \"NOTIFY|LISTEN|WATCHDOG\"; ls /proc/self/fd | wc -l'").written("stdout"), "4\n");
+    // Room for its last words.
+    for _ in 0..=depth {
+        assert_eq!(daemon.manager().heard(), "WATCHDOG=1\n");
+    }
     assert!(daemon.term().success());
     let last = std::iter::repeat_with(|| daemon.manager().heard()).find(|notice| notice != "WATCHDOG=1\n");
     assert_eq!(last.unwrap(), "STOPPING=1\nSTATUS=Stopping the containers\n");

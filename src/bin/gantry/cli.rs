@@ -57,6 +57,12 @@ fn group_of(entry: &Entry) -> Option<&'static str> {
     entry.name.split_once(' ').map(|(group, _)| group)
 }
 
+/// A command as it is typed: its name, and what stands behind it.
+pub fn form(entry: &Entry) -> String {
+    let flags = if entry.all_flags().next().is_some() { " [OPTIONS]" } else { "" };
+    format!("{}{flags} {}", entry.name, operands(entry.operands).1).trim_end().to_owned()
+}
+
 fn command(entry: &'static Entry) -> Command {
     let own_name = entry.name.rsplit(' ').next().unwrap_or(entry.name);
     let (operands, shown) = operands(entry.operands);

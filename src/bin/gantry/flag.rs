@@ -111,7 +111,9 @@ impl Flag {
 
     /// It as the parser knows it.
     pub fn arg(&self) -> Arg {
-        let mut arg = Arg::new(self.long).long(self.long).value_parser(value_parser!(OsString));
+        let mut arg = Arg::new(self.long).long(self.long).value_parser(value_parser!(OsString)).help(self.about);
+        // Not offered to who completes a line, either.
+        arg = arg.hide(matches!(self.means, Means::Refused(_)));
         if let Some(letter) = self.short {
             arg = arg.short(letter);
         }

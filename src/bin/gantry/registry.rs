@@ -3,7 +3,8 @@
 use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
-    attach, check, copy, each, events, exec, image, images, inspect, logs, once, ps, raw, rows, run, stats, version,
+    attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows, run,
+    stats, version,
 };
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
@@ -126,4 +127,6 @@ pub const ENTRIES: &[Entry] = &[
     entry("metrics", NONE, once::text, "Show the daemon's metrics in Prometheus' format"),
     entry("shutdown", NONE, once::quiet, "Stop every container, then end the daemon").flags(flags::SHUTDOWN),
     entry("raw", Program("WORD…"), raw::raw, "Send one line of the protocol and show the reply"),
+    entry("completion", Exactly(&["SHELL"]), completion::completion, "Print what bash, zsh or fish needs to complete"),
+    entry("manual", NONE, manual::manual, "Print the manual page, for 'man -l -'"),
 ];

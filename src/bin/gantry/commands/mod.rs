@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod check;
+pub mod completion;
 pub mod copy;
 pub mod each;
 pub mod events;
@@ -10,6 +11,7 @@ pub mod image;
 pub mod images;
 pub mod inspect;
 pub mod logs;
+pub mod manual;
 pub mod once;
 pub mod ps;
 pub mod raw;
