@@ -17,26 +17,42 @@ use crate::readiness;
 /// Tells when files change. One inotify instance serves every listener, as a host has few of them
 /// (`fs.inotify.max_user_instances`, 128).
 pub struct Changes {
-    inotify: Inotify,
-    waiting: RefCell<HashMap<WatchDescriptor, Vec<oneshot::Sender<()>>>>,
+    /// None where the host had none left.
+    inotify: RefCell<Option<Rc<Inotify>>>,
+    waiting: Rc<Waiting>,
 }
 
+/// Who waits for a change, by what is watched.
+type Waiting = RefCell<HashMap<WatchDescriptor, Vec<oneshot::Sender<()>>>>;
+
 impl Changes {
-    /// Takes an inotify instance and listens to it for as long as the daemon lives.
-    pub fn start() -> io::Result<Rc<Self>> {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+    /// Takes an inotify instance. Where the host has none left, this is told, and it is tried again when one is needed.
+    pub fn start() -> Rc<Self> {
+        let changes = Rc::new(Self { inotify: RefCell::default(), waiting: Rc::default() });
+        if let Err(e) = changes.instance() {
+            log::warn!("logs cannot be followed yet: {e}");
+        }
+        changes
+    }
+
+    /// The instance, which is listened to for as long as the daemon lives.
+    fn instance(&self) -> io::Result<Rc<Inotify>> {
+        if let Some(inotify) = &*self.inotify.borrow() {
+            return Ok(inotify.clone());
+        }
+        let inotify = Rc::new(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(none_left)?);
         let fd: OwnedFd = inotify.as_fd().try_clone_to_owned()?;
         let events = readiness::watch(fd, Interest::READABLE)?;
-        let changes = Rc::new(Self { inotify, waiting: RefCell::default() });
-        let listener = changes.clone();
+        let (waiting, source) = (self.waiting.clone(), inotify.clone());
         actix_rt::spawn(async move {
             while let Ok(mut ready) = events.readable().await {
-                if !listener.deliver() {
+                if !deliver(&source, &waiting) {
                     ready.clear_ready();
                 }
             }
         });
-        Ok(changes)
+        self.inotify.replace(Some(inotify.clone()));
+        Ok(inotify)
     }
 
     /// Arms a notice of the next write to the file at `path`, or of a name that it gains or loses: told once, by the end of
@@ -45,7 +61,7 @@ impl Changes {
     pub fn arm(&self, path: &Path) -> io::Result<oneshot::Receiver<()>> {
         // One set for all: whoever watches a file that is watched already replaces what was watched for.
         let once = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_ONESHOT;
-        let watch = self.inotify.add_watch(path, once)?;
+        let watch = self.instance()?.add_watch(path, once)?;
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.borrow_mut();
         let listeners = waiting.entry(watch).or_default();
@@ -53,25 +69,32 @@ impl Changes {
         listeners.push(sender);
         Ok(receiver)
     }
+}
 
-    /// Tells the listeners of what has changed. False when there was nothing to read.
-    fn deliver(&self) -> bool {
-        match self.inotify.read_events() {
-            Ok(events) => {
-                for event in events {
-                    if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                        // Some notices are lost, nobody knows whose: everyone looks again.
-                        self.waiting.borrow_mut().clear();
-                    }
-                    for listener in self.waiting.borrow_mut().remove(&event.wd).unwrap_or_default() {
-                        // One that has stopped listening is no failure.
-                        let _ = listener.send(());
-                    }
+/// Tells those who wait of what has changed. False when there was nothing to read.
+fn deliver(inotify: &Inotify, waiting: &Waiting) -> bool {
+    match inotify.read_events() {
+        Ok(events) => {
+            for event in events {
+                if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    // Some notices are lost, nobody knows whose: everyone looks again.
+                    waiting.borrow_mut().clear();
                 }
-                true
+                for listener in waiting.borrow_mut().remove(&event.wd).unwrap_or_default() {
+                    // One that has stopped listening is no failure.
+                    let _ = listener.send(());
+                }
             }
-            Err(Errno::EINTR) => true,
-            Err(_) => false,
+            true
         }
+        Err(Errno::EINTR) => true,
+        Err(_) => false,
+    }
+}
+
+fn none_left(e: Errno) -> io::Error {
+    match e {
+        Errno::EMFILE => io::Error::other("the host has no inotify instance left; raise fs.inotify.max_user_instances"),
+        e => e.into(),
     }
 }

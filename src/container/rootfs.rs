@@ -2,14 +2,13 @@
 //! thread.
 
 use std::fs::{self, DirBuilder};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 
 use super::plan::Places;
-use super::userns::{self, Ids};
+use super::userns::{self, Attached, Ids};
 use crate::refusal::Refusal;
 
 /// Makes the directories and the empty log.
@@ -44,9 +43,10 @@ pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
 /// be one that ends, for it becomes the container's root: whoever mounts an overlay makes the files in its upper directory.
 pub fn mount_mapped(lower: &Path, places: &Places, ids: &Ids) -> Result<(), Refusal> {
     let (lower, data) = (ids.mapped(lower)?, ids.mapped(&places.data)?);
+    let at = |name: &str| places.data.join(name);
+    let (lower, data) = (Attached::at(at("lower"), &lower)?, Attached::at(at("mapped"), &data)?);
     userns::become_root_of(ids.first)?;
-    let path = |mounted: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", mounted.as_raw_fd()));
-    mount_of(&path(&lower), &path(&data), places)
+    mount_of(lower.path(), data.path(), places)
 }
 
 fn mount_of(lower: &Path, data: &Path, places: &Places) -> Result<(), Refusal> {

@@ -3,18 +3,17 @@
 //! The ids are a claim for the time of one run: nothing on the disk has them. What the container writes, to its own
 //! files and to volumes, is there with the ids that it sees itself, by idmapped mounts (mount_setattr(2)).
 
-use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, unmount};
 
 use super::plan::Places;
 use crate::refusal::Refusal;
@@ -159,15 +158,40 @@ fn ranges(subuid: &str) -> impl Iterator<Item = u32> {
     ranges.filter(is_free)
 }
 
+/// A mount that has a place for as long as this is there: overlayfs takes its layers from mounts of the caller's own
+/// namespace only (`clone_private_mount` in the kernel's fs/namespace.c; since 6.15 from those that are nowhere too), and
+/// keeps clones of them.
+pub struct Attached(PathBuf);
+
+impl Attached {
+    /// Attaches `tree` at `place`, which is made for that.
+    pub fn at(place: PathBuf, tree: &OwnedFd) -> Result<Self, Refusal> {
+        fs::create_dir_all(&place).map_err(|e| Refusal::io(place.display(), &e))?;
+        move_mount(tree, "", rustix::fs::CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(|e| Refusal::io(place.display(), &e.into()))?;
+        Ok(Self(place))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let gone =
+            unmount(&self.0, UnmountFlags::DETACH).map_err(io::Error::from).and_then(|()| fs::remove_dir(&self.0));
+        if let Err(e) = gone {
+            log::warn!("{}: {e}", self.0.display());
+        }
+    }
+}
+
 #[expect(unsafe_code, reason = "neither nix nor rustix has mount_setattr(2)")]
 fn mapped(dir: &Path, user: &OwnedFd) -> io::Result<OwnedFd> {
-    let path = CString::new(dir.as_os_str().as_bytes())?;
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-    // SAFETY: the path is a C string that lives through the call, which makes a descriptor or fails.
-    let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
-    let tree = i32::try_from(tree).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: a descriptor that was just made for us, and that nobody else has.
-    let tree = unsafe { OwnedFd::from_raw_fd(tree) };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = rustix::mount::open_tree(rustix::fs::CWD, dir, flags)?;
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,

@@ -200,8 +200,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
     let crun = Crun::new(tools.clone(), dirs.crun());
-    let changes = Changes::start().map_err(|e| Refusal::io("an inotify instance, to follow logs", &e))?;
-    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes };
+    let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes: Changes::start() };
     let grounds = Grounds {
         data: dirs.containers(),
         bundles: dirs.bundles(),

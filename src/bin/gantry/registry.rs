@@ -3,8 +3,8 @@
 use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
-    attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows, run,
-    stats, version,
+    attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows,
+    run, stats, version,
 };
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
