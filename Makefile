@@ -10,6 +10,8 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PR
 .PHONY: help setup build demo run test vm-test bench man completions install uninstall deb
 # Where `make install` puts things; DESTDIR stands before it.
 PREFIX ?= /usr/local
+# What a Debian package is made of.
+DEB_PROFILE ?= release
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -31,7 +33,8 @@ test: setup ## formatting, lints with warnings denied, every test
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
-vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: half an hour each
+vm-test: DEB_PROFILE = dev
+vm-test: setup deb ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: half an hour each
 	$(CARGO) build --locked --bins
 	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \
 	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite TESTS="$(TESTS)" tests/vm/run.sh $(or $(RELEASES),12 13)
@@ -54,7 +57,7 @@ uninstall: ## remove what install installed; configuration and images stay
 
 deb: man completions ## a Debian package, under target/debian
 	command -v cargo-deb >/dev/null || $(CARGO) install --locked --no-default-features cargo-deb
-	$(CARGO) deb --locked
+	$(CARGO) deb --locked --profile $(DEB_PROFILE) --output target/debian/gantryd.deb
 
 bench: setup ## how long a run takes, and the daemon's memory
 	$(CARGO) bench --locked

@@ -58,6 +58,7 @@ mod network; // the network
 // The client.
 mod client; // against the real daemon
 mod client_process; // as a process, against a scripted one
+mod packaging; // scripts, completions, the manual page
 
 // The house.
 mod examples; // the clients of examples/

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # guest.sh: what a stock Debian is put through, from the directory that its second disk was unpacked to: the demo, then
 # the core of the suite. What is left out of the suite runs no containers, or asks nothing of the host. Where the file
-# `chosen` is not empty, only the tests whose names contain one of its words are run, and no demo.
+# `chosen` is not empty, only the tests whose names contain one of its words are run, and the demo
+# and the package where `demo` and `package` are among them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -23,5 +24,6 @@ for tool in crun conmon skopeo umoci nft; do "$tool" --version 2>/dev/null | hea
 mkdir made
 gantryd --check
 read -ra chosen <chosen || true
-[ ${#chosen[@]} -gt 0 ] || tests/demo.sh
+[[ ${#chosen[@]} -gt 0 && " ${chosen[*]} " != *" demo "* ]] || tests/demo.sh
+[[ ${#chosen[@]} -gt 0 && " ${chosen[*]} " != *" package "* ]] || ./package.sh
 ./suite --color never --test-threads 2 "${chosen[@]:-${CORE[@]}}"

@@ -29,6 +29,8 @@ pack() { # the guest's second disk: a tar file, of which it starts `run`
     strip -o "$job/bin/gantry" "$BIN/gantry"
     strip -o "$job/suite" "$SUITE"
     cp tests/vm/guest.sh "$job/run"
+    cp tests/vm/package.sh "$job/"
+    cp target/debian/gantryd.deb "$job/"
     echo "${TESTS:-}" >"$job/chosen"
     cp -r examples protocol.md README.md Makefile "$job/"
     cp -r tests/demo.sh tests/suite "$job/tests/"

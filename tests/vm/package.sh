@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# package.sh: the Debian package as a user has it: installed, started by systemd, reached through its socket, upgraded,
+# purged. What is printed is what is done.
+set -euxo pipefail
+cd "$(dirname "$0")"
+
+installed() { dpkg-query -W -f '${Status}' gantryd 2>/dev/null | grep -q 'ok installed'; }
+ready() { systemctl is-active --quiet "$1"; }
+
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+unset GANTRY_SOCKET
+dpkg -i gantryd.deb
+installed
+ready gantry.socket
+ready gantry.service
+[ "$(stat -c %a:%U:%G /run/gantry/gantry.sock)" = 660:root:gantry ]
+[ "$(systemctl show -p NotifyAccess --value gantry.service)" = main ]
+gantry ping
+gantryd --check
+examples/busybox-rootfs.sh /srv/busybox
+gantry import /srv/busybox box
+[ "$(gantry run --rm box sh -c 'cat /proc/self/oom_score_adj; ulimit -n')" = $'0\n1024' ]
+gantry volume create kept
+
+# The socket outlives the service: whoever comes next starts it again. Images are kept, containers are not.
+gantry run -d --name web box sleep 1000
+systemctl stop gantry.service
+! ready gantry.service
+! pgrep -x conmon
+[ "$(gantry images -q | wc -l)" = 1 ]
+ready gantry.service
+[ "$(gantry ps -aq | wc -l)" = 0 ]
+
+# An upgrade, to the same version.
+gantry run -d --name web box sleep 1000
+dpkg -i gantryd.deb
+ready gantry.service
+[ "$(gantry images -q | wc -l)" = 1 ]
+
+# A daemon that was killed is started again, and sweeps.
+gantry run -d --name web box sleep 1000
+systemctl kill -s KILL --kill-whom=main gantry.service || systemctl kill -s KILL --kill-who=main gantry.service
+until gantry ping 2>/dev/null; do sleep 0.2; done
+[ "$(gantry ps -aq | wc -l)" = 0 ]
+! pgrep -x conmon
+
+dpkg --purge gantryd
+! installed
+[ ! -e /run/gantry ] && [ ! -e /etc/gantry ] && [ ! -e /usr/bin/gantryd ]
+[ "$(ls /var/lib/gantry)" = volumes ] && [ "$(ls /var/lib/gantry/volumes)" = kept ]
+! getent group gantry
+! ip -o link | grep gantry
+! nft list tables | grep gantry
+rm -rf /var/lib/gantry /srv/busybox
+echo "package: well"
