@@ -28,6 +28,7 @@ want busybox-static static_busybox
 want socat have socat
 want netcat-openbsd openbsd_netcat
 want jq have jq
+want zstd have zstd
 want curl have curl
 
 toolchain() {
