@@ -44,7 +44,7 @@ impl Layout {
     /// A layout without an image, in `dir`, which is made.
     pub fn create(dir: PathBuf) -> Result<Self, Refusal> {
         let layout = Self { dir };
-        let blobs = layout.dir.join("blobs/sha256");
+        let blobs = layout.blobs();
         std::fs::create_dir_all(&blobs).map_err(|e| Refusal::io(blobs.display(), &e))?;
         layout.write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         layout.write("index.json", br#"{"schemaVersion":2,"manifests":[]}"#)?;
@@ -61,9 +61,14 @@ impl Layout {
         format!("oci:{}:{TAG}", self.dir.display())
     }
 
+    /// Where its blobs are.
+    pub fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs/sha256")
+    }
+
     /// Where a blob of it is.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
-        self.dir.join("blobs/sha256").join(digest.hex())
+        self.blobs().join(digest.hex())
     }
 
     /// What its index points at.
@@ -88,10 +93,15 @@ impl Layout {
     pub fn configure(&self, config: &Value, layers: &[Value]) -> Result<(), Refusal> {
         let config = config.to_string();
         let digest = self.put(config.as_bytes())?;
+        self.describe(&digest, config.len() as u64, layers)
+    }
+
+    /// Makes its image one with a configuration that is among its blobs, and with these layers, as a manifest has them.
+    pub fn describe(&self, config: &Digest, size: u64, layers: &[Value]) -> Result<(), Refusal> {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest, "size": config.len()},
+            "config": {"mediaType": CONFIG_TYPE, "digest": config, "size": size},
             "layers": layers,
         });
         let manifest = manifest.to_string();

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::disk::Staging;
+use super::image::Record;
 use super::index::{Entry, unknown};
+use super::layout::Layout;
 use super::shared::Shared;
 use super::verify::staged;
 use crate::id::ImageRef;
@@ -16,11 +20,25 @@ pub async fn save(shared: &Shared, reference: &ImageRef, path: PathBuf) -> Resul
     let image = shared.index.borrow_mut().find(reference).map(Entry::lend).ok_or_else(|| unknown(reference))?;
     let _turn = shared.turn().await?;
     let (staging, layout) = staged(shared, &image, "save").await?;
+    let (record, name) = (image.record.clone(), image.name.clone());
+    let layout = beside(move || keep_docker_config(layout, &record)).await?;
     // In a place of ours, whose name has no colon that would end it for skopeo.
     let archive = staging.path("archive.tar");
-    let to = format!("oci-archive:{}:{}", archive.display(), image.name);
+    let to = format!("oci-archive:{}:{name}", archive.display());
     skopeo::copy(&shared.tools, &layout.transport(), &to, staging.dir(), &Access::default()).await?;
     beside(move || deliver(&staging, &archive, &path)).await
+}
+
+/// Has the layout's image say what it said before it was converted: its health check, its shell. OCI has no word for
+/// these, and forbids none; docker, podman and we read them.
+fn keep_docker_config(layout: Layout, record: &Record) -> Result<Layout, Refusal> {
+    if let Some(config) = &record.docker_config {
+        let layers =
+            layout.json(&record.manifest)?.get("layers").and_then(Value::as_array).cloned().unwrap_or_default();
+        let size = std::fs::metadata(layout.blob(config)).map_err(|e| Refusal::io(config, &e))?.len();
+        layout.describe(config, size, &layers)?;
+    }
+    Ok(layout)
 }
 
 /// Moves the archive to where it was asked for, in one step there.
