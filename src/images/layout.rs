@@ -40,6 +40,19 @@ struct Index {
     manifests: Vec<Descriptor>,
 }
 
+/// The index of a layout with one image.
+pub fn index_of(manifest: &Digest, size: u64, name: &str) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "manifests": [{
+            "mediaType": MANIFEST_TYPE,
+            "digest": manifest,
+            "size": size,
+            "annotations": {"org.opencontainers.image.ref.name": name},
+        }],
+    })
+}
+
 impl Layout {
     /// A layout without an image, in `dir`, which is made.
     pub fn create(dir: PathBuf) -> Result<Self, Refusal> {
@@ -111,15 +124,7 @@ impl Layout {
 
     /// Makes a manifest that is among its blobs its image.
     pub fn point_at(&self, manifest: &Digest, size: u64) -> Result<(), Refusal> {
-        let index = json!({
-            "schemaVersion": 2,
-            "manifests": [{
-                "mediaType": MANIFEST_TYPE,
-                "digest": manifest,
-                "size": size,
-                "annotations": {"org.opencontainers.image.ref.name": TAG},
-            }],
-        });
+        let index = index_of(manifest, size, TAG);
         self.write("index.json", index.to_string().as_bytes())
     }
 
