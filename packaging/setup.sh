@@ -29,6 +29,9 @@ want socat have socat
 want netcat-openbsd openbsd_netcat
 want jq have jq
 want zstd have zstd
+want openssl have openssl
+want e2fsprogs have filefrag
+want xfsprogs have mkfs.xfs
 want curl have curl
 
 toolchain() {
