@@ -327,6 +327,7 @@ mod tests {
             stop_timeout: Some(_),
             log_max_size: Some(_),
             log_max_files: Some(_),
+            max_image_size: Some(_),
         } = all
         else {
             panic!("{all:?}");
