@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs by apt what is missing of the tools that gantry and its tests stand on, and nothing else. Says nothing where
 # nothing is missing. No service is started or enabled by it: docker-registry is wanted as a program only.
+# `setup.sh peers` installs besides what gantry is compared with, and what measures them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,6 +30,14 @@ want socat have socat
 want netcat-openbsd openbsd_netcat
 want jq have jq
 want curl have curl
+# What `make versus` and `make suite` run.
+if [ "${1:-}" = peers ]; then
+    want docker.io have dockerd
+    want podman have podman
+    want netavark test -x /usr/lib/podman/netavark
+    want aardvark-dns test -x /usr/lib/podman/aardvark-dns
+    want wrk have wrk
+fi
 
 toolchain() {
     if ! have cargo >/dev/null || ! have cc >/dev/null; then
@@ -67,6 +76,9 @@ install() {
     }
     case $missing in
     *docker-registry*) update-rc.d docker-registry disable >/dev/null 2>&1 || true ;;
+    esac
+    case $missing in
+    *docker.io*) update-rc.d docker disable >/dev/null 2>&1 || true ;;
     esac
 }
 
