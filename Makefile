@@ -7,7 +7,7 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test vm-test bench
+.PHONY: help setup build demo run test vm-test bench load versus suite peers
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -34,5 +34,17 @@ vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, 
 	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \
 	BIN=$(or $(CARGO_TARGET_DIR),target)/debug SUITE=$$suite TESTS="$(TESTS)" tests/vm/run.sh $(or $(RELEASES),12 13)
 
-bench: setup ## how long a run takes, and the daemon's memory
-	$(CARGO) bench --locked
+bench: setup ## how long a run takes, the daemon's memory, and the pure parts in time and instructions
+	$(CARGO) bench --locked --bench run --bench pure
+
+load: setup ## every load file of tests/load, or FILES=…, against a daemon of its own: half a minute
+	$(CARGO) bench --locked --bench load -- $(abspath $(FILES))
+
+peers: ## install what gantry is compared with
+	@packaging/setup.sh peers
+
+versus: peers ## gantry, docker and podman side by side; half an hour, benches/versus/main.rs tells what bounds it
+	$(CARGO) bench --locked --bench versus
+
+suite: peers ## httpd containers of each engine in turn under requests, for HOURS=… in all
+	HOURS=$(or $(HOURS),0.5) $(CARGO) bench --locked --bench versus -- suite
