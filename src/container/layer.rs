@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 
+use serde_json::Value;
+
+use super::environment;
+use super::health::check::{Check, Wishes as HealthWishes};
 use super::plan::{Plan, Source};
+use super::raw;
 use super::spec;
 use super::volumes::VolumeSource;
 use crate::id::ContainerId;
@@ -28,8 +33,9 @@ pub fn write(plan: &Plan) -> Result<File, Refusal> {
     Ok(file)
 }
 
-/// How a container wants to be run: its image's wishes and its own over them, as Docker joins the two.
-pub fn config(plan: &Plan, source: &Source) -> ImageConfig {
+/// How a container wants to be run: its image's wishes and its own over them, as Docker joins the two. Refused where that
+/// is no text, as an image's configuration is.
+pub fn config(plan: &Plan, source: &Source) -> Result<ImageConfig, Refusal> {
     let image = match source {
         Source::Image(image) => image.config.clone(),
         Source::Directory(_) => ImageConfig::default(),
@@ -46,10 +52,16 @@ pub fn config(plan: &Plan, source: &Source) -> ImageConfig {
     });
     let nameless = wishes.storage.volumes.iter().filter(|wish| wish.source == VolumeSource::Anonymous);
     let nameless = nameless.map(|wish| wish.destination.display().to_string());
-    ImageConfig {
+    let env = environment::over(&image.env, &wishes.env);
+    if !entrypoint.iter().chain(&cmd).chain(&env).all(|word| raw::is_text(word)) {
+        return Err(Refusal::unsupported(
+            "its command or environment is not valid UTF-8, and an image can hold nothing else",
+        ));
+    }
+    Ok(ImageConfig {
         entrypoint,
         cmd,
-        env: joined(&image.env, &wishes.env),
+        env,
         workdir: wishes.workdir.clone().unwrap_or(image.workdir),
         user: wishes.user.clone().unwrap_or(image.user),
         stop_signal: wishes.stop_signal.map(|signal| signal.to_string()).or(image.stop_signal),
@@ -57,22 +69,17 @@ pub fn config(plan: &Plan, source: &Source) -> ImageConfig {
         exposed_ports: together(image.exposed_ports, ports),
         volumes: together(image.volumes, nameless),
         labels: BTreeMap::clone(&plan.labels),
-        healthcheck: image.healthcheck,
+        healthcheck: healthcheck(plan, image.healthcheck),
         shell: image.shell,
-    }
+    })
 }
 
-/// Variables, the last word on each in the place of the first.
-fn joined(image: &[String], own: &[String]) -> Vec<String> {
-    let mut env: Vec<String> = Vec::new();
-    for variable in image.iter().chain(own) {
-        let key = variable.split('=').next();
-        match env.iter_mut().find(|there| there.split('=').next() == key) {
-            Some(there) => there.clone_from(variable),
-            None => env.push(variable.clone()),
-        }
+/// The image's check, unless the container's own is another.
+fn healthcheck(plan: &Plan, image: Option<Value>) -> Option<Value> {
+    if plan.wishes.health == HealthWishes::default() {
+        return image;
     }
-    env
+    Some(plan.health.as_ref().map_or_else(Check::none_in_image, Check::in_image))
 }
 
 fn together(mut image: Vec<String>, own: impl Iterator<Item = String>) -> Vec<String> {

@@ -7,6 +7,7 @@ mod console;
 pub mod copy;
 pub mod devices;
 mod effects;
+mod environment;
 mod etc;
 pub mod exec;
 pub mod feed;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::devices::{self, Device, DeviceWish};
+use super::environment;
 use super::health::check::{self, Check};
 use super::limits::Ulimit;
 use super::raw::Raw;
@@ -29,12 +30,6 @@ use crate::volumes::Held;
 
 /// The longest stop timeout that an image can ask for, in seconds: a day.
 const STOP_TIMEOUT_MAX: u64 = 24 * 3600;
-/// The `PATH` of a process whose image sets none; Docker's.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The kind of terminal that a process with one is told of where nobody says; Docker's.
-pub(super) const TERM: &str = "TERM=xterm";
-
 /// What a container's root filesystem comes from.
 #[derive(Clone)]
 pub enum Source {
@@ -273,7 +268,7 @@ impl Plan {
         }
         let hostname = wishes.hostname.clone().unwrap_or_else(|| hostname(&wishes.networking.mode, &id));
         let mut argv = argv(&wishes, &image.entrypoint, &image.cmd)?;
-        let mut env = environment(&terminal(&wishes, &image.env), &wishes.env, &hostname, user.home.as_deref());
+        let mut env = environment::of_process((wishes.tty, &image.env), &wishes.env, &hostname, user.home.as_deref());
         let raw = Raw::take(&mut argv, &mut env).map(Arc::new);
         let mut labels = image.labels.clone();
         labels.extend(wishes.labels.clone());
@@ -348,12 +343,6 @@ fn log_bounds(wishes: &Wishes, default: LogBounds) -> Result<LogBounds, Refusal>
     }
 }
 
-/// The image's environment, behind what one with a terminal is told of that.
-fn terminal(wishes: &Wishes, image: &[String]) -> Vec<String> {
-    let own = wishes.tty.then(|| TERM.to_owned());
-    own.into_iter().chain(image.iter().cloned()).collect()
-}
-
 /// A container on the host's own network goes by the host's name.
 fn hostname(mode: &NetworkMode, id: &ContainerId) -> String {
     let host = matches!(mode, NetworkMode::Host).then(|| nix::unistd::gethostname().ok()).flatten();
@@ -363,20 +352,6 @@ fn hostname(mode: &NetworkMode, id: &ContainerId) -> String {
 fn workdir(wishes: &Wishes, image: &str) -> String {
     let chosen = wishes.workdir.as_deref().unwrap_or(image);
     if chosen.is_empty() { "/".to_owned() } else { chosen.to_owned() }
-}
-
-/// The environment: defaults, then the image's, then the request's; the last word on a key counts, in the first place.
-pub(super) fn environment(image: &[String], own: &[String], hostname: &str, home: Option<&str>) -> Vec<String> {
-    let defaults = [PATH.to_owned(), format!("HOSTNAME={hostname}"), format!("HOME={}", home.unwrap_or("/"))];
-    let mut env: Vec<String> = Vec::new();
-    for variable in defaults.iter().chain(image).chain(own) {
-        let key = variable.split('=').next().unwrap_or(variable);
-        match env.iter_mut().find(|v| v.split('=').next() == Some(key)) {
-            Some(there) => there.clone_from(variable),
-            None => env.push(variable.clone()),
-        }
-    }
-    env
 }
 
 #[cfg(test)]
@@ -399,11 +374,5 @@ mod tests {
         assert_eq!(joined(Some("sh -c"), Some("true")), "sh -c true");
         assert_eq!(joined(Some(""), Some("true")), "true");
         assert_eq!(joined(Some(""), None), "");
-    }
-
-    #[test]
-    fn the_last_word_on_a_variable_counts() {
-        let env = environment(&words("PATH=/image A=1"), &words("A=2 B="), "web", Some("/srv"));
-        assert_eq!(env, ["PATH=/image", "HOSTNAME=web", "HOME=/srv", "A=2", "B="]);
     }
 }

@@ -41,7 +41,8 @@ fn byte_of(c: char) -> Option<u8> {
     u8::try_from(u32::from(c).checked_sub(FIRST)?).ok()
 }
 
-fn is_text(text: &str) -> bool {
+/// Whether nothing in `text` stands for a byte.
+pub fn is_text(text: &str) -> bool {
     !text.chars().any(|c| byte_of(c).is_some())
 }
 

@@ -50,6 +50,17 @@ fn a_new_run_waits_until_the_last_is_reaped() {
 }
 
 #[test]
+fn what_has_ended_is_asked_for_before_it_has_come_to_rest() {
+    let (mut removed, _) = after(&[&RUN[..], &[END]].concat());
+    let mut started = removed.clone();
+    assert_eq!(removed.step(&Event::Remove { force: false }).unwrap(), []);
+    assert_eq!(removed.step(&Event::Released).unwrap(), [Effect::Reap, Effect::LetGo]);
+    assert_eq!(started.step(&Event::Start).unwrap(), []);
+    assert_eq!(started.step(&Event::Released).unwrap(), [Effect::Reap]);
+    assert_eq!(started.step(&Event::Reaped).unwrap(), [Effect::Launch]);
+}
+
+#[test]
 fn what_runs_is_removed_by_force_only() {
     let (mut state, _) = after(&RUN);
     assert!(state.step(&Event::Remove { force: false }).is_err());

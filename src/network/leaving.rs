@@ -1,5 +1,6 @@
 //! The books of links that are about to vanish: the kernel takes them away with their namespace, and tells us.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -17,7 +18,14 @@ pub struct Leaving {
     /// Of which network.
     pub slot: u8,
     /// Free when it is dropped.
-    _seat: Seat,
+    seat: Seat,
+}
+
+impl Leaving {
+    /// Whether that address is free when it has vanished.
+    pub fn had(&self, slot: u8, ip: Ipv4Addr) -> bool {
+        self.slot == slot && self.seat.ip() == ip
+    }
 }
 
 impl Network {
@@ -31,7 +39,7 @@ impl Network {
     /// Keeps the seat until its link has vanished, and sees to it that it does.
     pub(super) fn leave(&mut self, endpoint: Endpoint, seat: Seat, ctx: &mut Context<Self>) {
         let slot = self.nets.get(&endpoint.network).map_or(0, |net| net.slot);
-        self.leaving.insert(endpoint.link.clone(), Leaving { slot, _seat: seat });
+        self.leaving.insert(endpoint.link.clone(), Leaving { slot, seat });
         self.count();
         Self::remind(endpoint.link, ctx);
     }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, fchown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -73,6 +73,16 @@ impl Default for Streams {
     }
 }
 
+/// What is asked of crun.
+pub struct Asked {
+    /// What is to be executed.
+    pub program: Program,
+    /// What it reads and writes.
+    pub streams: Streams,
+    /// Whose its pipes are to be, as the host counts users and groups; root's where nothing is said.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// A program that was executed.
 pub struct Running {
     child: Child,
@@ -101,19 +111,14 @@ struct Entry {
     msg: String,
 }
 
-/// Executes `program` in the container that crun knows as `id`, whose bundle that is. Answered when it runs.
-pub async fn start(
-    crun: &Crun,
-    (id, bundle): (&str, &Path),
-    program: Program,
-    streams: Streams,
-) -> Result<Running, Refusal> {
+/// Executes what is `asked` in the container that crun knows as `id`, whose bundle that is. Answered when it runs.
+pub async fn start(crun: &Crun, (id, bundle): (&str, &Path), asked: Asked) -> Result<Running, Refusal> {
     let failed = |e: io::Error| spawn_failed(Tool::Crun, &e);
     let log = memory("crun-log", b"").map_err(failed)?;
     let (told, tell) = outward().map_err(failed)?;
     let log_of_crun = log.try_clone().map_err(failed)?.into();
-    let mut ends = Ends::of(streams, bundle).map_err(failed)?;
-    let (arguments, document) = arguments(id, program, ends.socket.as_ref());
+    let mut ends = Ends::of(asked.streams, asked.owner, bundle).map_err(failed)?;
+    let (arguments, document) = arguments(id, asked.program, ends.socket.as_ref());
     let document = memory("process.json", &document).map_err(failed)?.into();
     // Kept until it is executed: it may be a sealed copy that only our descriptor names.
     let executable = crun.program()?;
@@ -146,7 +151,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn of(streams: Streams, bundle: &Path) -> io::Result<Self> {
+    fn of(streams: Streams, owner: Option<(u32, u32)>, bundle: &Path) -> io::Result<Self> {
         let mut ends = Self { theirs: Vec::new(), input: None, output: Vec::new(), socket: None, size: None };
         let (stdin, merged) = match streams {
             Streams::Pipes { stdin, merged } => (stdin, merged),
@@ -158,19 +163,23 @@ impl Ends {
                 return Ok(ends);
             }
         };
+        let give = |end: &OwnedFd| owner.map_or(Ok(()), |(uid, gid)| fchown(end, Some(uid), Some(gid)));
         ends.theirs.push(if stdin {
             let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+            give(&read)?;
             ends.input = Some(pipe::Sender::from_owned_fd(write)?);
             read.into()
         } else {
             Stdio::null()
         });
         let (stdout, out) = outward()?;
+        give(&out)?;
         ends.output.push(("stdout", stdout));
         let err = if merged {
             out.try_clone()?
         } else {
             let (stderr, err) = outward()?;
+            give(&err)?;
             ends.output.push(("stderr", stderr));
             err
         };

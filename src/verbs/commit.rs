@@ -38,8 +38,8 @@ async fn commit(child: &Child, reference: ImageRef, engine: &Engine) -> Result<A
     let name = child.view.borrow().name.clone();
     let source = ask(child, Hold).await??;
     let plan = ask(child, Inspect).await?;
+    let config = layer::config(&plan, &source).map_err(|refusal| refusal.within(&name))?;
     let layer = quietly(child, &plan).await.map_err(|refusal| refusal.within(&name))?;
-    let config = layer::config(&plan, &source);
     let base = match source {
         Source::Image(image) => Base::Image(image),
         Source::Directory(dir) => Base::Directory(dir),

@@ -88,6 +88,17 @@ fn an_image_wants_to_be_run_as_its_container_was() {
     }
     let run = daemon.ok("run made:1 name=job attach=yes rm=yes");
     assert_eq!(run.lines[0].text(), "stdout 1 2 /www www");
+    // A health check of its own, and none in place of it.
+    for (from, to, option, test) in [
+        ("made:1", "well:1", "'health-cmd=test -e /www'", json!(["CMD", "/bin/sh", "-c", "test -e /www"])),
+        ("well:1", "well:2", "label=more=x", json!(["CMD", "/bin/sh", "-c", "test -e /www"])),
+        ("well:2", "well:3", "health-cmd=none", json!(["NONE"])),
+    ] {
+        daemon.ok(&format!("create {from} name=job {option}"));
+        daemon.ok(&format!("commit job {to}"));
+        daemon.ok("rm job");
+        assert_eq!(daemon.ok(&format!("image inspect {to}")).json()["config"]["Healthcheck"]["Test"], test);
+    }
     // Committed from an image of its own, unchanged: what it says stays.
     daemon.ok("create made:1 name=job");
     daemon.ok("commit job made:2");
@@ -146,4 +157,9 @@ fn what_cannot_be_an_image_is_refused() {
     assert_eq!(conn.refused("commit job Made"), "bad-value");
     assert_eq!(conn.refused(&format!("commit job made@sha256:{}", "a".repeat(64))), "bad-value");
     daemon.ok("rm job");
+    for (options, words) in [("", "\"\\xff\""), ("\"env=A=\\xff\"", "true")] {
+        daemon.ok(&format!("create busybox name=job {options} -- echo {words}"));
+        assert_eq!(conn.refused("commit job made"), "unsupported");
+        daemon.ok("rm job");
+    }
 }

@@ -190,6 +190,19 @@ fn a_container_runs_again_with_what_it_wrote() {
 }
 
 #[test]
+fn what_has_ended_can_be_started_or_removed_at_once() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    for _ in 0..5 {
+        daemon.ok("run busybox name=job -- echo hello");
+        assert_eq!(daemon.ok("logs job follow=yes").written("stdout"), "hello\n");
+        daemon.ok("start job");
+        assert_eq!(daemon.ok("logs job follow=yes").written("stdout"), "hello\nhello\n");
+        daemon.ok("rm job");
+    }
+}
+
+#[test]
 fn stopping_asks_first_and_kills_then() {
     let daemon = Daemon::start();
     daemon.import_busybox();

@@ -39,6 +39,10 @@ fn its_root_is_not_the_hosts() {
     );
     assert_eq!(daemon.ok("exec a user=www -- id -u").written("stdout"), "80\n");
     assert_eq!(daemon.ok("exec b -- id -u").written("stdout"), "80\n");
+    for line in ["exec a", "exec a user=www", "exec b"] {
+        let again = daemon.ok(&format!("{line} -- sh -c 'echo out >/dev/stdout; echo err >/dev/stderr'"));
+        assert_eq!((again.written("stdout"), again.written("stderr")), ("out\n".into(), "err\n".into()), "{line}");
+    }
     assert_eq!(
         (daemon.ok("top a").column("user"), daemon.ok("top b").column("user")),
         (vec!["root".into()], vec!["www".into()])

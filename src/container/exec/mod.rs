@@ -97,11 +97,10 @@ pub async fn start(
     ground: Ground,
 ) -> Result<(Exec, Output, impl Future<Output = ()>), Refusal> {
     let id = ExecId::random()?;
-    let streams = wishes.streams;
-    let program = process::program(plan.clone(), wishes).await?;
+    let asked = process::asked(plan.clone(), wishes, (*ground.cgroups).clone()).await?;
     let oom_kills = ground.cgroups.oom_kills(&plan.places.cgroup);
     let container = (plan.id.as_str(), plan.places.bundle.as_path());
-    let mut running = exec::start(&ground.crun, container, program, streams).await?;
+    let mut running = exec::start(&ground.crun, container, asked).await?;
     let pid = running.pid;
     // One that has ended already cannot be held, and needs not be.
     let held = start_time(pid).and_then(|start| Held::take(pid, start));

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::container::plan::{self, Plan};
+use crate::cgroup::Cgroups;
+use crate::container::environment;
+use crate::container::plan::Plan;
 use crate::container::program;
 use crate::container::user::{self, User};
+use crate::container::userns;
 use crate::refusal::Refusal;
-use crate::tools::exec::{Program, Streams};
+use crate::tools::exec::{Asked, Program, Streams};
 use crate::worker::beside;
 
 /// What a client asks for.
@@ -26,28 +29,40 @@ pub struct Wishes {
     pub streams: Streams,
 }
 
-/// The program that crun is to execute. Reads files of the container's, off this thread.
-pub async fn program(plan: Arc<Plan>, wishes: Wishes) -> Result<Program, Refusal> {
-    beside(move || make(&plan, wishes)).await
+/// What crun is to execute. Reads files of the container's, off this thread.
+pub async fn asked(plan: Arc<Plan>, wishes: Wishes, cgroups: Cgroups) -> Result<Asked, Refusal> {
+    beside(move || {
+        // As the container's files have it now, not its image's.
+        let user = match &wishes.user {
+            Some(spec) => user::resolve(spec, &plan.places.rootfs())?,
+            None => plan.user.clone(),
+        };
+        let (streams, owner) = (wishes.streams, owner(&plan, &user, &cgroups));
+        Ok(Asked { program: make(&plan, wishes, &user)?, streams, owner })
+    })
+    .await
 }
 
-fn make(plan: &Plan, wishes: Wishes) -> Result<Program, Refusal> {
-    // As the container's files have it now, not its image's.
-    let user = match &wishes.user {
-        Some(spec) => user::resolve(spec, &plan.places.rootfs())?,
-        None => plan.user.clone(),
-    };
+/// Who is to have its pipes, so that it can open them anew (`/dev/stdout`): a user that the container knows, where root of
+/// the host is none.
+fn owner(plan: &Plan, user: &User, cgroups: &Cgroups) -> Option<(u32, u32)> {
+    let pids = plan.wishes.security.own_ids.then(|| cgroups.processes(&plan.places.cgroup))?;
+    let first = pids.into_iter().find_map(userns::first_of)?;
+    Some((first.saturating_add(user.uid), first.saturating_add(user.gid)))
+}
+
+fn make(plan: &Plan, wishes: Wishes, user: &User) -> Result<Program, Refusal> {
     let workdir = wishes.workdir.clone().unwrap_or_else(|| plan.workdir.clone());
-    let env = environment(plan, &wishes, &user);
+    let env = environment(plan, &wishes, user);
     // crun 1.21 leaves what execve(2) refuses to the process's own output.
     if let Some(first) = wishes.argv.first() {
         program::check(&String::from_utf8_lossy(first), &env, &workdir, &plan.places.rootfs())?;
     }
     let argv = wishes.argv.iter().map(|word| String::from_utf8(word.clone())).collect::<Result<Vec<_>, _>>();
-    let Ok(argv) = argv else { return bare(wishes, &user, workdir) };
+    let Ok(argv) = argv else { return bare(wishes, user, workdir) };
     let file = plan.places.bundle.join("config.json");
     let config = std::fs::read(file).map_err(|e| Refusal::io("the container's runtime spec", &e))?;
-    let document = document(&config, &argv, &env, (&workdir, wishes.streams), &user)?;
+    let document = document(&config, &argv, &env, (&workdir, wishes.streams), user)?;
     Ok(Program::Document(document))
 }
 
@@ -94,11 +109,8 @@ fn bare(wishes: Wishes, user: &User, workdir: String) -> Result<Program, Refusal
 fn environment(plan: &Plan, wishes: &Wishes, user: &User) -> Vec<String> {
     let home_by_default = format!("HOME={}", plan.user.home.as_deref().unwrap_or("/"));
     let given: Vec<String> = plan.env.iter().filter(|variable| **variable != home_by_default).cloned().collect();
-    let given = match wishes.streams {
-        Streams::Terminal(_) => [vec![plan::TERM.to_owned()], given].concat(),
-        Streams::Pipes { .. } => given,
-    };
-    plan::environment(&given, &wishes.env, &plan.hostname, user.home.as_deref())
+    let tty = matches!(wishes.streams, Streams::Terminal(_));
+    environment::of_process((tty, &given), &wishes.env, &plan.hostname, user.home.as_deref())
 }
 
 #[cfg(test)]

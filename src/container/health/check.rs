@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::refusal::Refusal;
 
@@ -105,6 +105,24 @@ impl Check {
             restart: wishes.restart,
         }))
     }
+
+    /// The `Healthcheck` of an image whose containers are to have this one. That they are restarted is not an image's to say.
+    pub fn in_image(&self) -> Value {
+        let nanoseconds = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let test: Vec<&str> = std::iter::once("CMD").chain(self.argv.iter().map(String::as_str)).collect();
+        json!({
+            "Test": test,
+            "Interval": nanoseconds(self.interval),
+            "Timeout": nanoseconds(self.timeout),
+            "StartPeriod": nanoseconds(self.start_period),
+            "Retries": self.retries,
+        })
+    }
+
+    /// The `Healthcheck` of an image whose containers are to have none.
+    pub fn none_in_image() -> Value {
+        json!({"Test": ["NONE"]})
+    }
 }
 
 impl Raw {
@@ -190,6 +208,14 @@ mod tests {
         assert_eq!(Check::plan(&idle, None, &[]).unwrap_err().code(), Code::BadOption);
         let idle = Wishes { restart: true, ..Wishes::default() };
         assert_eq!(Check::plan(&idle, None, &[]).unwrap_err().code(), Code::BadOption);
+    }
+
+    #[test]
+    fn what_is_written_to_an_image_is_read_back() {
+        let own = Wishes { command: Some("test -e /x".into()), retries: Some(7), ..Wishes::default() };
+        let check = Check::plan(&own, None, &[]).unwrap().unwrap();
+        assert_eq!(plan(&Wishes::default(), &check.in_image()), Some(check));
+        assert_eq!(plan(&Wishes::default(), &Check::none_in_image()), None);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use crate::refusal::Refusal;
 impl State {
     pub(super) fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
-            Phase::Preparing | Phase::Created | Phase::Exited => Ok(self.start_by_hand()),
+            Phase::Preparing | Phase::Created | Phase::Leaving | Phase::Exited => Ok(self.start_by_hand()),
             Phase::Starting | Phase::Running => Err(Refusal::wrong_state("it is running already")),
             Phase::Paused => Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
-            Phase::Stopping | Phase::Leaving => Err(Refusal::wrong_state("it is stopping; wait for its end first")),
+            Phase::Stopping => Err(Refusal::wrong_state("it is stopping; wait for its end first")),
             Phase::Removing => Err(Refusal::not_found("it is being removed")),
         }
     }
@@ -21,7 +21,7 @@ impl State {
         self.held_back = false;
         self.rules.restarts.begin();
         self.start_waits = true;
-        if self.phase != Phase::Preparing {
+        if matches!(self.phase, Phase::Created | Phase::Exited) {
             effects.extend(self.start_if_due());
         }
         effects
@@ -113,6 +113,11 @@ impl State {
         match self.phase {
             Phase::Created | Phase::Exited => Ok(self.go()),
             Phase::Removing => Ok(Vec::new()),
+            // Its process has ended, as who followed its log has seen: it goes as soon as what it held is free.
+            Phase::Leaving if !self.goes_on() => {
+                self.remove_waits = true;
+                Ok(Vec::new())
+            }
             _ if !force => Err(Refusal::wrong_state("it is running; stop it first, or say force=yes")),
             Phase::Running | Phase::Stopping => {
                 self.remove_waits = true;
