@@ -9,8 +9,11 @@ use gantry::wire::words;
 /// Something that is done again and again; what it returns says how much it did.
 pub type Case = Box<dyn FnMut() -> usize>;
 
+/// How a case is made ready.
+pub type Make = fn() -> Case;
+
 /// The cases, by name.
-pub const ALL: [(&str, fn() -> Case); 5] = [
+pub const ALL: [(&str, Make); 5] = [
     ("ping", ping),
     ("ps row", ps_row),
     ("ps row read back", ps_row_read),

@@ -55,48 +55,10 @@ fn one(file: &Path, dir: &Path, rootfs: &Path) -> usize {
     let outcome = play(&script, &daemon.socket, daemon.child.id());
     let outcome = outcome.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     println!("\n{}: {}", file.file_name().unwrap_or_default().display(), script.title);
-    print(&outcome);
+    print!("{outcome}");
     let over = over(&script, &outcome);
     over.iter().for_each(|what| println!("  OVER BUDGET: {what}"));
     over.len()
-}
-
-fn print(outcome: &Outcome) {
-    let seconds = outcome.took.as_secs_f64();
-    println!("  {:<12}{:>9}{:>10}{:>9}{:>9}{:>9}{:>9}  ms", "", "replies", "a second", "p50", "p90", "p99", "most");
-    for (verb, times) in &outcome.replies {
-        let ms = |percent| at(times, percent).as_secs_f64() * 1000.0;
-        let rate = times.len() as f64 / seconds;
-        let (n, p50, p90, p99, most) = (times.len(), ms(50), ms(90), ms(99), ms(100));
-        println!("  {verb:<12}{n:>9}{rate:>10.0}{p50:>9.2}{p90:>9.2}{p99:>9.2}{most:>9.2}");
-    }
-    let (before, after) = outcome.usage;
-    println!(
-        "  {seconds:.1} s; {} data lines, {:.0} a second; each listener heard {}",
-        outcome.lines,
-        outcome.lines as f64 / seconds,
-        outcome.heard
-    );
-    println!(
-        "  the daemon: {} -> {} KiB PSS, {} -> {} descriptors, {:.2} s of processor time, {:.1} us a reply",
-        before.pss / 1024,
-        after.pss / 1024,
-        before.fds,
-        after.fds,
-        (after.cpu - before.cpu).as_secs_f64(),
-        cpu_each(outcome).as_secs_f64() * 1e6
-    );
-}
-
-/// The daemon's processor time for a reply, on average.
-fn cpu_each(outcome: &Outcome) -> Duration {
-    let replies: usize = outcome.replies.iter().map(|(_, times)| times.len()).sum();
-    (outcome.usage.1.cpu - outcome.usage.0.cpu) / replies.max(1) as u32
-}
-
-/// That of `times`, which are in order, within which so many percent are.
-fn at(times: &[Duration], percent: usize) -> Duration {
-    times.get((times.len() - 1) * percent / 100).copied().unwrap_or_default()
 }
 
 /// What has been exceeded.
@@ -104,13 +66,13 @@ fn over(script: &Script, outcome: &Outcome) -> Vec<String> {
     let mut over = Vec::new();
     for (verb, most) in &script.budget.p99 {
         for (_, times) in outcome.replies.iter().filter(|(found, _)| verb.is_empty() || found == verb) {
-            let took = at(times, 99);
+            let took = Outcome::at(times, 99);
             if took > *most {
                 over.push(format!("{verb} p99 {took:?}, {most:?} at most"));
             }
         }
     }
-    let (cpu, grown) = (cpu_each(outcome), outcome.usage.1.pss.saturating_sub(outcome.usage.0.pss));
+    let (cpu, grown) = (outcome.cpu_each(), outcome.usage.1.pss.saturating_sub(outcome.usage.0.pss));
     if let Some(most) = script.budget.cpu.filter(|most| cpu > *most) {
         over.push(format!("processor time {cpu:?} a reply, {most:?} at most"));
     }

@@ -30,6 +30,7 @@ fn every_file_plays() {
         let script = script(&file).briefly(ROUNDS);
         let outcome = play(&script, &daemon.place().socket(), daemon.pid());
         let outcome = outcome.unwrap_or_else(|e| panic!("{}: {e}\n{}", file.display(), daemon.log()));
+        println!("{}\n{outcome}", file.display());
         let replies: usize = outcome.replies.iter().map(|(_, times)| times.len()).sum();
         assert!(replies > 0, "{}: nobody was answered", file.display());
         let listens = script.sections.iter().any(|section| matches!(section.part, Part::Listeners(..)));

@@ -1,6 +1,7 @@
 //! Plays load files against a daemon: used by `make load` in full, and by the suite briefly.
 
 mod client;
+mod outcome;
 mod process;
 mod script;
 
@@ -10,22 +11,9 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use client::{Client, Seen};
+pub use outcome::Outcome;
 pub use process::Usage;
 pub use script::{Clients, Part, Script, Section};
-
-/// What came of a play.
-pub struct Outcome {
-    /// How long the groups took.
-    pub took: Duration,
-    /// For each verb, how long its replies took, in order.
-    pub replies: Vec<(String, Vec<Duration>)>,
-    /// How many data lines came.
-    pub lines: u64,
-    /// How many lines each listener was told: all of them as many.
-    pub heard: u64,
-    /// The daemon before, and after what is measured.
-    pub usage: (Usage, Usage),
-}
 
 /// Everybody who plays, and what they share.
 struct Play<'a> {

@@ -114,7 +114,10 @@ impl Script {
                 let (count, until) = rest.split_once(" until ").map_or((rest, None), |(n, text)| (n, Some(text)));
                 Part::Listeners(number(count)?, until.map(str::to_owned))
             }
-            "number" => return Ok(self.numbered.push(rest.trim().to_owned())),
+            "number" => {
+                self.numbered.push(rest.trim().to_owned());
+                return Ok(());
+            }
             "budget" => return rest.split_whitespace().try_for_each(|word| self.budget.add(word)),
             other => return Err(format!("{other}: no such directive")),
         };
