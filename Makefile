@@ -37,14 +37,20 @@ vm-test: setup ## the demo and the core of the suite on stock Debian 12 and 13, 
 bench: setup ## how long a run takes, the daemon's memory, and the pure parts in time and instructions
 	$(CARGO) bench --locked --bench run --bench pure
 
+# What measures is built the quick way; what is measured is the release build.
+RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target)/release)
+
 load: setup ## every load file of tests/load, or FILES=…, against a daemon of its own: half a minute
-	$(CARGO) bench --locked --bench load -- $(abspath $(FILES))
+	$(CARGO) build --locked --release --bins
+	GANTRYD=$(RELEASE)/gantryd $(CARGO) bench --locked --profile dev --bench load -- $(abspath $(FILES))
 
 peers: ## install what gantry is compared with
 	@packaging/setup.sh peers
 
 versus: peers ## gantry, docker and podman side by side; half an hour, benches/versus/main.rs tells what bounds it
-	$(CARGO) bench --locked --bench versus
+	$(CARGO) build --locked --release --bins
+	VERSUS_BIN=$(RELEASE) $(CARGO) bench --locked --profile dev --bench versus
 
 suite: peers ## httpd containers of each engine in turn under requests, for HOURS=… in all
-	HOURS=$(or $(HOURS),0.5) $(CARGO) bench --locked --bench versus -- suite
+	$(CARGO) build --locked --release --bins
+	HOURS=$(or $(HOURS),0.5) VERSUS_BIN=$(RELEASE) $(CARGO) bench --locked --profile dev --bench versus -- suite
