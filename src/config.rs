@@ -33,6 +33,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// How long a container's log may become, where nothing else is said.
     pub log_bounds: LogBounds,
+    /// How many bytes of disk one image may take, unpacked, and its layers as they are fetched; 0 for no bound.
+    pub max_image_size: u64,
     /// Print what `check` prints, and exit.
     pub check: bool,
 }
@@ -133,7 +135,11 @@ struct File {
     stop_timeout: Option<u64>,
     log_max_size: Option<String>,
     log_max_files: Option<u32>,
+    max_image_size: Option<String>,
 }
+
+/// The `max-image-size` where nothing is said: more than any image that people make, and less than most disks.
+pub const MAX_IMAGE_SIZE: u64 = 64 << 30;
 
 /// Where the file is looked for when none is named; it need not be there.
 const DEFAULT_FILE: &str = "/etc/gantry/gantry.toml";
@@ -185,7 +191,7 @@ impl Config {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let texts = |name: &str| matches.get_many::<String>(name).map(|texts| texts.cloned().collect::<Vec<_>>());
         let file = File::read(path("config").as_deref())?;
-        let log_bounds = file.log_bounds()?;
+        let (log_bounds, max_image_size) = (file.log_bounds()?, file.max_image_size()?);
         let run = path("run").or(file.run).unwrap_or_else(|| "/run/gantry".into());
         let config = Self {
             socket: path("socket").or(file.socket).unwrap_or_else(|| run.join("gantry.sock")),
@@ -203,6 +209,7 @@ impl Config {
             tools: path("tools").or(file.tools),
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
             log_bounds,
+            max_image_size,
             check: matches.get_flag("check"),
         };
         config.validate()?;
@@ -253,6 +260,11 @@ impl File {
         })
     }
 
+    fn max_image_size(&self) -> Result<u64, String> {
+        let size = self.max_image_size.as_deref().map_or(Ok(MAX_IMAGE_SIZE), units::size);
+        size.map_err(|refusal| format!("max-image-size: {}", refusal.message()))
+    }
+
     fn read(named: Option<&Path>) -> Result<Self, String> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
@@ -277,7 +289,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
         std::fs::write(
             &file,
-            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\n",
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nmax-image-size = '2g'\n",
         )
         .unwrap();
         let file_name = file.to_str().unwrap();
@@ -285,10 +297,13 @@ mod tests {
         assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));
         assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
         assert_eq!(config.log_bounds, LogBounds { max_size: 1 << 20, max_files: 3 });
+        assert_eq!(config.max_image_size, 2 << 30);
         for wrong in ["log-max-size = '1'", "log-max-size = 'big'", "log-max-files = 0", "log-max-files = 101"] {
             std::fs::write(&file, wrong).unwrap();
             assert!(read(&["--config", file_name]).unwrap_err().starts_with("log-max-"), "{wrong}");
         }
+        std::fs::write(&file, "max-image-size = 'huge'").unwrap();
+        assert!(read(&["--config", file_name]).unwrap_err().starts_with("max-image-size: "));
         std::fs::write(&file, "brigde = 'x'\n").unwrap();
         assert!(read(&["--config", file_name]).unwrap_err().contains("brigde"));
         std::fs::remove_file(&file).unwrap();

@@ -25,6 +25,8 @@ pub struct Setup {
     pub tools: Option<PathBuf>,
     /// Flags more.
     pub flags: Vec<String>,
+    /// Variables more of its environment.
+    pub env: Vec<(String, String)>,
     /// In network and mount namespaces of its own, with busybox's tree at `/srv/busybox` and the subnet that the manual
     /// shows: where fixed ports and paths disturb nobody.
     pub apart: bool,
@@ -74,6 +76,7 @@ impl Setup {
         }
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
     }
 }

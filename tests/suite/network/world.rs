@@ -116,6 +116,7 @@ impl World {
             tools: None,
             stop_timeout: patience(),
             log_bounds: gantry::config::LogBounds::default(),
+            max_image_size: gantry::config::MAX_IMAGE_SIZE,
             check: false,
         }
     }
