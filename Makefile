@@ -7,7 +7,7 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test vm-test bench man completions install uninstall deb
+.PHONY: help setup build demo run test vm-test man completions install uninstall deb bench load versus suite peers
 # Where `make install` puts things; DESTDIR stands before it.
 PREFIX ?= /usr/local
 # What a Debian package is made of.
@@ -59,5 +59,23 @@ deb: man completions ## a Debian package, under target/debian
 	command -v cargo-deb >/dev/null || $(CARGO) install --locked --no-default-features cargo-deb
 	$(CARGO) deb --locked --profile $(DEB_PROFILE) --output target/debian/gantryd.deb
 
-bench: setup ## how long a run takes, and the daemon's memory
-	$(CARGO) bench --locked
+bench: setup ## how long a run takes, the daemon's memory, and the pure parts in time and instructions
+	$(CARGO) bench --locked --bench run --bench pure
+
+# What measures is built the quick way; what is measured is the release build.
+RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target)/release)
+
+load: setup ## every load file of tests/load, or FILES=…, against a daemon of its own: half a minute
+	$(CARGO) build --locked --release --bins
+	GANTRYD=$(RELEASE)/gantryd $(CARGO) bench --locked --profile dev --bench load -- $(abspath $(FILES))
+
+peers: ## install what gantry is compared with
+	@packaging/setup.sh peers
+
+versus: peers ## gantry, docker and podman side by side; half an hour, benches/versus/main.rs tells what bounds it
+	$(CARGO) build --locked --release --bins
+	VERSUS_BIN=$(RELEASE) $(CARGO) bench --locked --profile dev --bench versus
+
+suite: peers ## httpd containers of each engine in turn under requests, for HOURS=… in all
+	$(CARGO) build --locked --release --bins
+	HOURS=$(or $(HOURS),0.5) VERSUS_BIN=$(RELEASE) $(CARGO) bench --locked --profile dev --bench versus -- suite

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs by apt what is missing of the tools that gantry and its tests stand on, and nothing else. Says nothing where
 # nothing is missing. No service is started or enabled by it: docker-registry is wanted as a program only.
+# `setup.sh peers` installs besides what gantry is compared with, and what measures them.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -33,6 +34,14 @@ want openssl have openssl
 want e2fsprogs have filefrag
 want xfsprogs have mkfs.xfs
 want curl have curl
+# What `make versus` and `make suite` run.
+if [ "${1:-}" = peers ]; then
+    want docker.io have dockerd
+    want podman have podman
+    want netavark test -x /usr/lib/podman/netavark
+    want aardvark-dns test -x /usr/lib/podman/aardvark-dns
+    want wrk have wrk
+fi
 
 toolchain() {
     if ! have cargo >/dev/null || ! have cc >/dev/null; then
@@ -71,6 +80,9 @@ install() {
     }
     case $missing in
     *docker-registry*) update-rc.d docker-registry disable >/dev/null 2>&1 || true ;;
+    esac
+    case $missing in
+    *docker.io*) update-rc.d docker disable >/dev/null 2>&1 || true ;;
     esac
 }
 

@@ -11,6 +11,8 @@ mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
 mod peer; // another host: a network namespace beside this one
 mod place; // directories, a bridge and a subnet that no other test has
+#[path = "../load/player/mod.rs"]
+mod player; // load files, read and played
 mod registry; // a real registry on loopback
 mod shell; // commands of the host, with a deadline
 mod transcript; // the transcripts of protocol.md: read, and matched
@@ -38,6 +40,7 @@ mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it
 mod limits; // limits changed while it runs, and what runs
+mod load; // many clients at once, by the files of tests/load
 mod names; // containers found by their names
 mod networks; // how containers are connected
 mod options; // what a container is given by options

@@ -272,6 +272,8 @@ fn a_terminal_is_resized_at_once_and_the_last_size_counts() {
     until(&mut conn, "30 100\r\n");
     daemon.ok(&format!("kill {exec}"));
     conn.rest();
+    // Its streams end a moment before it does.
+    daemon.ok(&format!("wait {exec}"));
     assert_eq!(daemon.conn().refused(&format!("resize {exec} rows=30 cols=100")), "wrong-state");
 
     daemon.ok(&format!("run busybox name=job tty=yes -- sh -c '{script}'"));

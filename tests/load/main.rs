@@ -1,0 +1,119 @@
+//! `make load`: plays load files, each against a daemon of its own, and prints what came of it. Arguments are files; all of
+//! `tests/load/` where there are none. Over budget is an exit status of 1. `LOAD_ROUNDS` bounds rounds, times and clients, and
+//! then no budget is asked. `GANTRYD` is another daemon than the one built beside. Root is needed.
+#![allow(clippy::disallowed_methods, reason = "a load test starts the daemon itself, and its clients rest")]
+#![allow(clippy::unwrap_used, reason = "a load test that cannot be played ends there")]
+
+mod player;
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use player::{Outcome, Script, play};
+
+fn main() -> ExitCode {
+    assert!(nix::unistd::geteuid().is_root(), "containers need root");
+    let dir = PathBuf::from(format!("/tmp/gantry-load-{}", std::process::id()));
+    let rootfs = dir.join("busybox");
+    let made = Command::new("sh").arg(repository().join("examples/busybox-rootfs.sh")).arg(&rootfs).status().unwrap();
+    assert!(made.success(), "{made}");
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load of the machine at the start: {}", load.trim_end());
+    let over: usize = files().iter().map(|file| one(file, &dir, &rootfs)).sum();
+    fs::remove_dir_all(&dir).unwrap();
+    if over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What is to be played.
+fn files() -> Vec<PathBuf> {
+    let given: Vec<PathBuf> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).map(PathBuf::from).collect();
+    if !given.is_empty() {
+        return given;
+    }
+    let entries = fs::read_dir(repository().join("tests/load")).unwrap().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "load")).collect();
+    found.sort();
+    found
+}
+
+/// Plays one file, and tells how many budgets it has exceeded.
+fn one(file: &Path, dir: &Path, rootfs: &Path) -> usize {
+    let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let script = Script::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let script = match std::env::var("LOAD_ROUNDS") {
+        Ok(rounds) => script.briefly(rounds.parse().unwrap()),
+        Err(_) => script,
+    };
+    let daemon = Daemon::start(dir, rootfs);
+    let outcome = play(&script, &daemon.socket, daemon.child.id());
+    let outcome = outcome.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    println!("\n{}: {}", file.file_name().unwrap_or_default().display(), script.title);
+    print!("{outcome}");
+    let over = over(&script, &outcome);
+    over.iter().for_each(|what| println!("  OVER BUDGET: {what}"));
+    over.len()
+}
+
+/// What has been exceeded.
+fn over(script: &Script, outcome: &Outcome) -> Vec<String> {
+    let mut over = Vec::new();
+    for (verb, most) in &script.budget.p99 {
+        for (_, times) in outcome.replies.iter().filter(|(found, _)| verb.is_empty() || found == verb) {
+            let took = Outcome::at(times, 99);
+            if took > *most {
+                over.push(format!("{verb} p99 {took:?}, {most:?} at most"));
+            }
+        }
+    }
+    let (cpu, grown) = (outcome.cpu_each(), outcome.usage.1.pss.saturating_sub(outcome.usage.0.pss));
+    if let Some(most) = script.budget.cpu.filter(|most| cpu > *most) {
+        over.push(format!("processor time {cpu:?} a reply, {most:?} at most"));
+    }
+    if let Some(most) = script.budget.pss.filter(|most| grown > *most) {
+        over.push(format!("{} KiB more PSS, {} at most", grown / 1024, most / 1024));
+    }
+    over
+}
+
+/// A daemon in a directory of its own, with the image `busybox`.
+struct Daemon {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Daemon {
+    fn start(dir: &Path, rootfs: &Path) -> Self {
+        let program = std::env::var_os("GANTRYD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gantryd").into());
+        let mut command = Command::new(program);
+        command.arg("--run").arg(dir.join("run")).arg("--root").arg(dir.join("root"));
+        command.args(["--bridge", &format!("gl{}", std::process::id())]).env("GANTRY_LOG", "warn");
+        let daemon = Self { child: command.stdin(Stdio::null()).spawn().unwrap(), socket: dir.join("run/gantry.sock") };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while let Err(e) = UnixStream::connect(&daemon.socket) {
+            assert!(Instant::now() < deadline, "no answer: {e}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let import = format!("#: before\nimage import {} busybox", rootfs.display());
+        let known = dir.join("root").join("imported");
+        if !known.exists() {
+            play(&Script::parse(&import).unwrap(), &daemon.socket, daemon.child.id()).unwrap();
+            fs::write(known, "").unwrap();
+        }
+        daemon
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
