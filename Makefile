@@ -33,7 +33,6 @@ test: setup ## formatting, lints with warnings denied, every test
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 
-vm-test: DEB_PROFILE = dev
 vm-test: setup deb ## the demo and the core of the suite on stock Debian 12 and 13, under qemu: half an hour each
 	$(CARGO) build --locked --bins
 	suite=$$($(CARGO) test --locked --no-run --test suite --message-format json | jq -r 'select(.executable != null and .target.name == "suite").executable') && \

@@ -266,7 +266,7 @@ fn a_slow_client_gets_every_byte() {
         let expected: String = (1..=600_000).map(|n| format!("{n}\n")).collect();
         let mut got = Vec::new();
         // Behind all the time, and never idle for long: little at a time, but not so little that a slow machine falls back.
-        let bite = 10 * patience(1).as_secs() as usize;
+        let bite = 10 * patience(1).as_secs().pow(3) as usize;
         while got.len() + bite < expected.len() {
             got.extend(conn.bytes(bite));
         }

