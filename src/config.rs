@@ -33,6 +33,11 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// How long a container's log may become, where nothing else is said.
     pub log_bounds: LogBounds,
+    /// Ask another firewall of this host, whose chain drops what is forwarded, for its leave: by rules of ours in its
+    /// chain `DOCKER-USER`, which are removed at the end.
+    pub firewall_cooperate: bool,
+    /// How many network namespaces are made ahead.
+    pub network_spares: usize,
     /// Print what `check` prints, and exit.
     pub check: bool,
 }
@@ -133,7 +138,13 @@ struct File {
     stop_timeout: Option<u64>,
     log_max_size: Option<String>,
     log_max_files: Option<u32>,
+    firewall_cooperate: Option<bool>,
+    network_spares: Option<usize>,
 }
+
+/// How many network namespaces are made ahead where nothing is said, and at most: each takes some 200 KiB of the kernel's
+/// memory.
+const SPARES: (usize, usize) = (4, 256);
 
 /// Where the file is looked for when none is named; it need not be there.
 const DEFAULT_FILE: &str = "/etc/gantry/gantry.toml";
@@ -203,6 +214,8 @@ impl Config {
             tools: path("tools").or(file.tools),
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
             log_bounds,
+            firewall_cooperate: file.firewall_cooperate.unwrap_or(false),
+            network_spares: file.network_spares.unwrap_or(SPARES.0),
             check: matches.get_flag("check"),
         };
         config.validate()?;
@@ -220,6 +233,9 @@ impl Config {
             if path.to_string_lossy().contains([':', ',', '\\', '"', '\n']) {
                 return Err(format!("{}: a path of the daemon must not hold : , \\ \" or a line feed", path.display()));
             }
+        }
+        if self.network_spares > SPARES.1 {
+            return Err(format!("network-spares: {} are more than {}", self.network_spares, SPARES.1));
         }
         let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         let start = self.bridge.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
@@ -277,7 +293,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
         std::fs::write(
             &file,
-            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\n",
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nfirewall-cooperate = true\nnetwork-spares = 0\n",
         )
         .unwrap();
         let file_name = file.to_str().unwrap();
@@ -285,9 +301,16 @@ mod tests {
         assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));
         assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
         assert_eq!(config.log_bounds, LogBounds { max_size: 1 << 20, max_files: 3 });
-        for wrong in ["log-max-size = '1'", "log-max-size = 'big'", "log-max-files = 0", "log-max-files = 101"] {
+        assert!(config.firewall_cooperate && config.network_spares == 0);
+        for wrong in [
+            "network-spares = 257",
+            "log-max-size = '1'",
+            "log-max-size = 'big'",
+            "log-max-files = 0",
+            "log-max-files = 101",
+        ] {
             std::fs::write(&file, wrong).unwrap();
-            assert!(read(&["--config", file_name]).unwrap_err().starts_with("log-max-"), "{wrong}");
+            assert!(read(&["--config", file_name]).unwrap_err().starts_with(&wrong[..8]), "{wrong}");
         }
         std::fs::write(&file, "brigde = 'x'\n").unwrap();
         assert!(read(&["--config", file_name]).unwrap_err().contains("brigde"));

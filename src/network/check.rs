@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::bridge;
 use super::netns::Namespace;
-use super::{dns, occupied, pool, rules, wrong};
+use super::{dns, foreign, occupied, pool, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
@@ -30,9 +30,9 @@ impl Finding {
     }
 }
 
-/// Namespaces, bridges, nft, forwarding and the subnet. May be asked beside a running daemon.
+/// Namespaces, bridges, nft, forwarding, others' firewalls and the subnet. May be asked beside a running daemon.
 pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
-    let own = config.clone();
+    let (own, bridge, cooperate) = (config.clone(), config.bridge.clone(), config.firewall_cooperate);
     // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
     let subnet = config.subnet.unwrap_or(ANY);
     let trial = rules::table("gantry-check", subnet, pool::gateway(subnet), dns::Ports { udp: 53, tcp: 53 });
@@ -41,6 +41,7 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
         Finding::of("netns", beside(try_namespace).await),
         Finding::of("nft", nft),
         Finding::of("ip-forward", beside(try_forwarding).await),
+        Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate)).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }

@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{bridge, dns, forwarding, marker, pool, rules, subnet, wrong};
+use super::{bridge, dns, foreign, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -67,6 +67,7 @@ impl Host {
     /// undone is told in the log and stays in the journal. Blocks.
     pub fn take_down(self) {
         let turn = Lock::turn().inspect_err(|refusal| log::warn!("{}", refusal.message()));
+        log_failure(foreign::withdraw(&self.base.bridge).map(drop));
         log_failure(sweep_links(&self.base.bridge).map(drop));
         self.undo();
         drop(turn);

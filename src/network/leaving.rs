@@ -5,7 +5,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::message::Endpoint;
-use super::rtnl::Rtnl;
+use super::notices::Heard;
+use super::rtnl::{self, Rtnl};
 use super::seats::Seat;
 use super::{Change, Network, bridge};
 
@@ -21,6 +22,24 @@ pub struct Leaving {
 }
 
 impl Network {
+    /// The kernel tells of every link that comes, changes or goes.
+    pub(super) fn links_changed(&mut self, heard: &Heard, ctx: &mut Context<Self>) {
+        match heard {
+            Heard::Told(datagram) => rtnl::gone(datagram).iter().for_each(|link| self.vanished(link)),
+            // Those that went unheard are found out: the seats of links that are not there are free.
+            Heard::Lost => {
+                log::debug!("notices of links were lost; the links that are about to vanish are looked for");
+                let there = self.job(|| Rtnl::open().and_then(|mut host| host.links())).into_actor(self);
+                let leaving: Vec<String> = self.leaving.keys().cloned().collect();
+                ctx.spawn(there.map(move |there, network, _| {
+                    let Ok(Ok(there)) = there else { return };
+                    let gone = |link: &&String| there.iter().all(|other| rtnl::name(other) != *link);
+                    leaving.iter().filter(gone).for_each(|link| network.vanished(link));
+                }));
+            }
+        }
+    }
+
     /// The link vanished: its seat is free.
     pub(super) fn vanished(&mut self, link: &str) {
         if self.leaving.remove(link).is_some() {

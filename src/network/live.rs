@@ -40,7 +40,9 @@ impl Network {
         if held.namespace.is_none() || held.attachment.shared.is_some() {
             return Err(Refusal::wrong_state("its network is not its own"));
         }
-        member.held.take().ok_or_else(busy)
+        let held = member.held.take().ok_or_else(busy)?;
+        member.leads = held.answers_at().map(|ip| (held.reserved.ports().to_vec(), ip));
+        Ok(held)
     }
 
     fn check_connect(
@@ -146,6 +148,7 @@ impl Network {
             Err(refusal) => {
                 if let Some(member) = self.members.get_mut(id) {
                     member.held = Some(held);
+                    member.leads = None;
                 }
                 return Err(refusal);
             }
@@ -179,6 +182,7 @@ impl Network {
             return Box::pin(actix::fut::err(Refusal::internal("a container that was changed is not in the books")));
         };
         member.held = Some(held);
+        member.leads = None;
         if !self.closing && member.waiting.is_empty() {
             return Box::pin(actix::fut::ok(()));
         }

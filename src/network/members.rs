@@ -31,6 +31,8 @@ pub struct Member {
     dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
     pub held: Option<Held>,
+    /// What the rules have of it while that is being changed: its ports, and where they lead.
+    pub leads: Option<(Vec<PublishedPort>, Ipv4Addr)>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
@@ -122,7 +124,7 @@ impl Network {
         let (name, networking, publish) = (attach.name.clone(), attach.networking.clone(), attach.publish.clone());
         let (identity, waiting) = (attach.identity.clone(), Vec::new());
         let dns = attach.dns.clone();
-        let member = Member { name, networking, networks, identity, publish, dns, held: None, waiting };
+        let member = Member { name, networking, networks, identity, publish, dns, held: None, leads: None, waiting };
         self.members.insert(attach.id.clone(), member);
         self.count();
         Ok(())

@@ -24,6 +24,8 @@ mod bridge;
 mod check;
 pub mod dns;
 mod elements;
+mod flows;
+mod foreign;
 mod forwarding;
 mod further;
 mod host;
@@ -32,12 +34,15 @@ mod live;
 mod lock;
 mod marker;
 mod members;
+mod mend;
 mod message;
 mod names;
 mod naming;
 mod netns;
 mod nets;
 mod nfnl;
+mod nfread;
+mod notices;
 mod occupied;
 mod pool;
 mod ports;
@@ -47,6 +52,7 @@ mod seats;
 mod spares;
 mod subnet;
 mod sweep;
+mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -54,9 +60,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::FutureExt;
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
@@ -77,8 +81,10 @@ use attach::Rules;
 use host::Host;
 use leaving::Leaving;
 use members::Member;
+use mend::Mending;
 use names::LinkNames;
 use nets::Net;
+use notices::Heard;
 use spares::Spares;
 
 /// How many jobs run beside the thread at once: the kernel does them one after another anyway.
@@ -111,7 +117,10 @@ pub struct Network {
     open: watch::Sender<usize>,
     closing: bool,
     bus: Bus,
-    monitor: actix_rt::task::JoinHandle<()>,
+    /// What becomes of our table.
+    mending: Mending,
+    /// Other firewalls are asked for their leave.
+    cooperate: bool,
     /// Who asks elsewhere for the name servers of all networks.
     forwarder: Rc<dns::Forwarder>,
 }
@@ -120,45 +129,48 @@ impl Network {
     /// Makes bridge and table anew, after a sweep of what a dead run of the same bridge left. Refused, with nothing left
     /// behind, where something of the same name is not ours, or another daemon has it.
     pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
-        let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-        let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
-        let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
+        let links = notices::of(notices::LINKS).map_err(|error| wrong("notices of links", &error))?;
+        let rules = Rules::open(&config.bridge).map_err(|error| wrong("a netlink socket", &error))?;
         let mut host = host::raise(config, tools).await?;
         let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
         let sockets = host.sockets.take().ok_or_else(|| Refusal::internal("the name server has no sockets"));
-        let started =
-            sockets.and_then(|sockets| dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone())));
-        let resolver = match started {
-            Ok(resolver) => resolver,
+        let started = sockets.and_then(|sockets| {
+            let resolver = dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone()))?;
+            Ok((resolver, notices::of(notices::RULES).map_err(|error| wrong("notices of rules", &error))?))
+        });
+        let (resolver, changes) = match started {
+            Ok(started) => started,
             Err(refusal) => {
                 look(move || host.take_down()).await?;
                 return Err(refusal);
             }
         };
-        let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            spares: Spares::default(),
+            spares: Spares::new(config.network_spares),
             members: HashMap::new(),
             leaving: HashMap::new(),
             ports_max: ports::bound_for_all(),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            rules: Rules::new(&base.bridge, nfnl),
+            mending: Mending::of(&base.bridge),
+            cooperate: config.firewall_cooperate,
+            rules,
             host: Some(host),
             turn: Arc::default(),
             tools: tools.clone(),
             nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false, resolver))]),
             bus,
-            monitor,
             forwarder,
         };
         network.spares.fill();
         Ok(Self::create(|ctx| {
-            ctx.add_stream(notices);
+            ctx.add_stream(links.map(Notice::OfLinks));
+            ctx.add_stream(changes.map(Notice::OfRules));
+            network.look_at_others(ctx);
             network
         }))
     }
@@ -171,7 +183,6 @@ impl Actor for Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.spares.close();
-        self.monitor.abort();
     }
 }
 
@@ -282,22 +293,27 @@ impl Handler<Close> for Network {
     }
 }
 
-type Notice = (NetlinkMessage<RouteNetlinkMessage>, netlink_sys::SocketAddr);
+/// What the kernel tells unasked.
+enum Notice {
+    OfLinks(Heard),
+    OfRules(Heard),
+}
 
-/// The kernel tells of every link that comes, changes or goes. (Notices can be lost when very many come at once: then
-/// the time limit of each leaving link serves.)
 impl StreamHandler<Notice> for Network {
-    fn handle(&mut self, (notice, _): Notice, _: &mut Context<Self>) {
-        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) = notice.payload
-            // The same of another family says that a link is no port of a bridge any more.
-            && link.header.interface_family == AddressFamily::Unspec
-        {
-            self.vanished(rtnl::name(&link));
+    fn handle(&mut self, notice: Notice, ctx: &mut Context<Self>) {
+        match notice {
+            Notice::OfLinks(heard) => self.links_changed(&heard, ctx),
+            Notice::OfRules(heard) => self.rules_changed(&heard, ctx),
         }
     }
 
+    /// One of the two streams: the other goes on.
     fn finished(&mut self, _: &mut Context<Self>) {
-        log::warn!("the kernel's notices of links have ended; addresses are freed after a delay from now on");
+        if !self.closing {
+            log::warn!(
+                "some notices of the kernel's have ended; what others do to links or rules is seen late, or not"
+            );
+        }
     }
 }
 

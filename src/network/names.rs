@@ -41,6 +41,11 @@ impl LinkNames {
         format!("{}n{slot:x}", self.prefix)
     }
 
+    /// What the bridges of all further networks begin with.
+    pub fn further(&self) -> String {
+        format!("{}n", self.prefix)
+    }
+
     /// The name for a link at `port` of that bridge: `BRIDGE.vSSPPP`. The address does not fit beside the slot, the port
     /// does.
     pub fn at(&self, slot: u8, port: u16) -> String {

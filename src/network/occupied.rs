@@ -32,7 +32,8 @@ pub fn occupied(host: &mut Rtnl, except: Option<&str>) -> Result<Vec<Taken>, Ref
     Ok(others.map(|(network, prefix, by, link)| Taken { network, prefix, by: format!("{by} of {link:?}") }).collect())
 }
 
-fn address_of(address: &AddressMessage) -> Option<Ipv4Addr> {
+/// An address of IPv4.
+pub fn address_of(address: &AddressMessage) -> Option<Ipv4Addr> {
     address.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Address(IpAddr::V4(ip)) => Some(*ip),
         _ => None,

@@ -186,6 +186,21 @@ fn decode(bytes: &[u8]) -> Option<(u32, u16, NetlinkPayload<Message>)> {
     }
 }
 
+/// The names of the links of which a datagram of notices says that they are gone.
+pub fn gone(mut datagram: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some((one, rest)) = cut(datagram) {
+        datagram = rest;
+        if let Some((_, _, NetlinkPayload::InnerMessage(Message::DelLink(link)))) = decode(one)
+            // The same of another family says that a link is no port of a bridge any more.
+            && link.header.interface_family == AddressFamily::Unspec
+        {
+            names.push(name(&link).to_owned());
+        }
+    }
+    names
+}
+
 fn as_link(message: Message) -> Option<LinkMessage> {
     if let Message::NewLink(link) = message { Some(link) } else { None }
 }

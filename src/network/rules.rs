@@ -88,6 +88,11 @@ table inet {bridge} {{
     )
 }
 
+/// The text after which there is no table `inet TABLE`, whether there was one or not.
+pub fn none(table: &str) -> String {
+    format!("table inet {table} {{ }}\ndelete table inet {table}\n")
+}
+
 /// The text that adds a further network to the table `inet TABLE`.
 pub fn add(table: &str, base: &Base, internal: bool, dns: dns::Ports) -> String {
     let Base { bridge, gateway, .. } = base;

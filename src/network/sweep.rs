@@ -8,7 +8,7 @@ use netlink_packet_route::link::{InfoKind, LinkMessage};
 use super::names::LinkNames;
 use super::nfnl::Nfnl;
 use super::rtnl::{self, Rtnl};
-use super::{bridge, forwarding, marker, rules, wrong};
+use super::{bridge, foreign, forwarding, marker, rules, wrong};
 use crate::config::Config;
 use crate::journal::{Journal, Step};
 use crate::refusal::{Code, Refusal};
@@ -38,6 +38,9 @@ pub fn sweep(config: &Config) -> Result<(), Refusal> {
     let mut swept = Vec::new();
     if delete_table(&config.bridge)? {
         swept.push(format!("the nft table inet {}", config.bridge));
+    }
+    if foreign::withdraw(&config.bridge)? {
+        swept.push("rules in the chain DOCKER-USER".to_owned());
     }
     swept.extend(sweep_links(&config.bridge)?);
     swept.extend(sweep_bridges(&config.bridge, &steps)?);

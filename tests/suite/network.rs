@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod books;
+mod firewall;
 mod host;
 mod nets;
 mod resolver;

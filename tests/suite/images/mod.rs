@@ -87,6 +87,8 @@ impl Place {
             tools: None,
             stop_timeout: Duration::ZERO,
             log_bounds: gantry::config::LogBounds::default(),
+            firewall_cooperate: false,
+            network_spares: 4,
             check: false,
         }
     }

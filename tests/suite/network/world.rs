@@ -116,6 +116,8 @@ impl World {
             tools: None,
             stop_timeout: patience(),
             log_bounds: gantry::config::LogBounds::default(),
+            firewall_cooperate: false,
+            network_spares: 4,
             check: false,
         }
     }
