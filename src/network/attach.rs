@@ -13,7 +13,7 @@ use super::nfnl::Nfnl;
 use super::occupied::address_of;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
-use super::{bridge, elements, flows, wrong};
+use super::{bridge, elements, fault, flows, wrong};
 use crate::id::{Publish, PublishedPort};
 use crate::refusal::Refusal;
 
@@ -65,13 +65,16 @@ impl Plan {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
         let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
+        fault::point("ports");
         let namespace = match self.own {
             Some(own) => Namespace::adopt(own),
             None => self.namespace.map_or_else(Namespace::create, Ok),
         };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
+        fault::point("namespace");
         match join_all(&self.links, &mut namespace).and_then(|()| self.rules.publish(reserved.ports(), &self.links)) {
             Ok(()) => {
+                fault::point("published");
                 reserved.turn_away_the_early();
                 Ok(Made { namespace: namespace.into_descriptor(), reserved })
             }
@@ -96,8 +99,11 @@ pub fn join(host: &mut Rtnl, endpoint: &Endpoint, base: &Base, namespace: &mut N
     let Endpoint { link, interface, ip, .. } = endpoint;
     let on = |error: io::Error| wrong(&format!("the link {link} on the bridge {}", base.bridge), &error);
     bridge::join(host, base.index, link, (namespace, interface), *ip).map_err(on)?;
+    fault::point("link");
     let inside = |error: io::Error| wrong(&format!("the address {ip} in the container"), &error);
-    namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)
+    namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)?;
+    fault::point("address");
+    Ok(())
 }
 
 /// Leads what is for elsewhere out by the first of its networks that has a way out, if one has.
@@ -107,7 +113,9 @@ pub fn way_out<'a>(
 ) -> Result<(), Refusal> {
     let Some(out) = endpoints.find(|endpoint| !endpoint.internal) else { return Ok(()) };
     let failed = |error: io::Error| wrong(&format!("the route by {} in the container", out.gateway), &error);
-    namespace.route(&out.interface, out.gateway).map_err(failed)
+    namespace.route(&out.interface, out.gateway).map_err(failed)?;
+    fault::point("route");
+    Ok(())
 }
 
 impl Rules {

@@ -10,7 +10,7 @@ use super::message::{Create, Row};
 use super::nets::Net;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
-use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
+use super::{Change, Network, bridge, dns, fault, forwarding, pool, rules, subnet, sweep, wrong};
 use crate::config::Subnet;
 use crate::events::Kind;
 use crate::id::NetworkName;
@@ -40,8 +40,10 @@ impl Network {
         let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
         let made = async move {
             let base = beside(move || lay(&wish)).await?;
+            fault::point("further-bridge");
             let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
             nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
+            fault::point("further-rules");
             let resolver = dns::Server::start(sockets, base.subnet, forwarder)?;
             Ok((base, resolver))
         };
@@ -85,6 +87,7 @@ impl Network {
         let gone = self.take_away(net.base.bridge.clone());
         Box::pin(gone.then(move |gone, network, _| match gone {
             Ok(()) => {
+                fault::point("further-gone");
                 network.bus.publish(Kind::Network, name.as_str(), "remove", Vec::new());
                 let (tools, ruleset) =
                     (network.tools.clone(), rules::remove(&network.rules.table, &net.base, net.internal));
@@ -93,6 +96,7 @@ impl Network {
                     if let Err(refusal) = nft::load(&tools, ruleset).await {
                         log::warn!("the rules of {}: {refusal}", net.base.bridge);
                     }
+                    fault::point("further-unruled");
                     Ok(())
                 };
                 Box::pin(unruled.into_actor(network)) as Change<_>

@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{bridge, dns, foreign, forwarding, marker, pool, rules, subnet, wrong};
+use super::{bridge, dns, fault, foreign, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -46,7 +46,10 @@ pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let (turn, (base, alias), journal) = beside(move || prepare(&config)).await?;
     let mut host = Host { base, alias, sockets: None, journal, lock };
     let loaded = match host.listen() {
-        Ok(ruleset) => nft::load(tools, ruleset).await,
+        Ok(ruleset) => {
+            fault::point("sockets");
+            nft::load(tools, ruleset).await.inspect(|()| fault::point("table"))
+        }
         Err(refusal) => Err(refusal),
     };
     match loaded {
@@ -69,6 +72,7 @@ impl Host {
         let turn = Lock::turn().inspect_err(|refusal| log::warn!("{}", refusal.message()));
         log_failure(foreign::withdraw(&self.base.bridge).map(drop));
         log_failure(sweep_links(&self.base.bridge).map(drop));
+        fault::point("swept");
         self.undo();
         drop(turn);
     }
@@ -128,11 +132,13 @@ fn lay(config: &Config, journal: &mut Journal) -> Result<(Base, String), Refusal
     let found = forwarding::found(&host.links().map_err(|error| wrong("the host's links", &error))?)?;
     let (name, gateway) = (config.bridge.clone(), pool::gateway(subnet));
     forwarding::open(&found, journal)?;
+    fault::point("sysctls");
     journal.record(Step::Link { name: name.clone() })?;
     let alias = marker::alias(&found, &config.root);
     let index = bridge::create(&mut host, &name, &alias, gateway, subnet);
     let index = index.map_err(|error| wrong(&format!("the bridge {name}"), &error))?;
     forwarding::open_loopback(&name)?;
+    fault::point("bridge");
     journal.record(Step::Table { name: name.clone() })?;
     Ok((Base { bridge: name, index, subnet, gateway }, alias))
 }

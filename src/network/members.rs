@@ -12,7 +12,7 @@ use super::message::{Attach, Attachment, Before, Endpoint, Identity, Resident, S
 use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
 use super::seats::{Refused, Seat, Wish};
-use super::{Change, Network, dns};
+use super::{Change, Network, dns, fault};
 use crate::events::Kind;
 use crate::id::{ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
@@ -326,7 +326,9 @@ impl Network {
         // In this order: a process that gets a port must get its traffic too.
         let unpublished = self.job(move || {
             answers_at.into_iter().for_each(|ip| rules.unpublish(reserved.ports(), ip));
+            fault::point("unpublished");
             drop(reserved);
+            fault::point("ports-freed");
         });
         Box::pin(unpublished.into_actor(self).map(move |_, network, ctx| {
             if let Some(member) = network.members.get(&id) {
@@ -337,6 +339,7 @@ impl Network {
                 network.leave(endpoint, seat, ctx);
             }
             drop((namespace, lasts));
+            fault::point("namespace-dropped");
             network.strike(&id);
         }))
     }

@@ -24,6 +24,7 @@ mod bridge;
 mod check;
 pub mod dns;
 mod elements;
+pub mod fault;
 mod flows;
 mod foreign;
 mod forwarding;

@@ -8,7 +8,7 @@ use netlink_packet_route::link::{InfoKind, LinkMessage};
 use super::names::LinkNames;
 use super::nfnl::Nfnl;
 use super::rtnl::{self, Rtnl};
-use super::{bridge, foreign, forwarding, marker, rules, wrong};
+use super::{bridge, fault, foreign, forwarding, marker, rules, wrong};
 use crate::config::Config;
 use crate::journal::{Journal, Step};
 use crate::refusal::{Code, Refusal};
@@ -24,8 +24,8 @@ pub fn journal_path(config: &Config) -> PathBuf {
 /// Undoes one step of the network's journal; others', and what is not there, are left alone. Blocks.
 pub fn undo(step: &Step) -> Result<(), Refusal> {
     match step {
-        Step::Table { name } => delete_table(name).map(drop),
-        Step::Link { name } => delete_bridge(name, false).map(drop),
+        Step::Table { name } => delete_table(name).map(|_| fault::point("table-gone")),
+        Step::Link { name } => delete_bridge(name, false).map(|_| fault::point("bridge-gone")),
         Step::Sysctl { path, value } => forwarding::restore(path, value, &links()?),
         _ => Ok(()),
     }
