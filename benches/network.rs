@@ -94,6 +94,7 @@ fn config(dir: &Path, spares: usize) -> Config {
         stop_timeout: Duration::from_secs(1),
         log_bounds: LogBounds::default(),
         firewall_cooperate: false,
+        bridge_links: 512,
         network_spares: spares,
         check: false,
     }

@@ -36,6 +36,8 @@ pub struct Config {
     /// Ask another firewall of this host, whose chain drops what is forwarded, for its leave: by rules of ours in its
     /// chain `DOCKER-USER`, which are removed at the end.
     pub firewall_cooperate: bool,
+    /// How many links a bridge has before its network gets another.
+    pub bridge_links: usize,
     /// How many network namespaces are made ahead.
     pub network_spares: usize,
     /// Print what `check` prints, and exit.
@@ -140,7 +142,13 @@ struct File {
     log_max_files: Option<u32>,
     firewall_cooperate: Option<bool>,
     network_spares: Option<usize>,
+    bridge_links: Option<usize>,
 }
+
+/// How many links a bridge has where nothing is said, and at most. The first: what is sent to everybody is a packet for
+/// each of them, and the kernel keeps a thousand for a processor (`net.core.netdev_max_backlog`). The second is the kernel's
+/// bound (`BR_MAX_PORTS`, less one).
+const BRIDGE_LINKS: (usize, usize) = (512, 1023);
 
 /// How many network namespaces are made ahead where nothing is said, and at most: each takes some 200 KiB of the kernel's
 /// memory.
@@ -215,6 +223,7 @@ impl Config {
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
             log_bounds,
             firewall_cooperate: file.firewall_cooperate.unwrap_or(false),
+            bridge_links: file.bridge_links.unwrap_or(BRIDGE_LINKS.0),
             network_spares: file.network_spares.unwrap_or(SPARES.0),
             check: matches.get_flag("check"),
         };
@@ -233,6 +242,9 @@ impl Config {
             if path.to_string_lossy().contains([':', ',', '\\', '"', '\n']) {
                 return Err(format!("{}: a path of the daemon must not hold : , \\ \" or a line feed", path.display()));
             }
+        }
+        if !(1..=BRIDGE_LINKS.1).contains(&self.bridge_links) {
+            return Err(format!("bridge-links: {} is not from 1 to {}", self.bridge_links, BRIDGE_LINKS.1));
         }
         if self.network_spares > SPARES.1 {
             return Err(format!("network-spares: {} are more than {}", self.network_spares, SPARES.1));
@@ -304,6 +316,8 @@ mod tests {
         assert!(config.firewall_cooperate && config.network_spares == 0);
         for wrong in [
             "network-spares = 257",
+            "bridge-links = 0",
+            "bridge-links = 1024",
             "log-max-size = '1'",
             "log-max-size = 'big'",
             "log-max-files = 0",

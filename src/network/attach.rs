@@ -98,7 +98,17 @@ fn join_all(links: &[(Endpoint, Base)], namespace: &mut Namespace) -> Result<(),
 pub fn join(host: &mut Rtnl, endpoint: &Endpoint, base: &Base, namespace: &mut Namespace) -> Result<(), Refusal> {
     let Endpoint { link, interface, ip, .. } = endpoint;
     let on = |error: io::Error| wrong(&format!("the link {link} on the bridge {}", base.bridge), &error);
+    if !bridge::stands(host, &base.bridge, base.index).map_err(on)? {
+        let bridge = &base.bridge;
+        return Err(Refusal::wrong_state(format_args!(
+            "the bridge {bridge} was deleted or renamed by somebody; start the daemon anew"
+        )));
+    }
     bridge::join(host, base.index, link, (namespace, interface), *ip).map_err(on)?;
+    bridge::introduce(host, base.index, *ip).map_err(on)?;
+    if base.routed {
+        bridge::lead(host, base.index, *ip, base.gateway).map_err(on)?;
+    }
     fault::point("link");
     let inside = |error: io::Error| wrong(&format!("the address {ip} in the container"), &error);
     namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)?;

@@ -42,6 +42,7 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
         Finding::of("nft", nft),
         Finding::of("ip-forward", beside(try_forwarding).await),
         Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate)).await),
+        Finding::of("neighbours", beside(try_neighbours).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }
@@ -72,6 +73,30 @@ fn try_forwarding() -> Result<String, Refusal> {
     writable.map_err(|errno| wrong(&format!("{PATH} is 0 and cannot be set"), &errno.into()))?;
     Ok("the host will forward while the daemon runs".to_owned())
 }
+
+/// How many neighbours all network namespaces may know together. The host's entries for our containers do not count
+/// (`bridge.rs`), what these know does.
+fn try_neighbours() -> Result<String, Refusal> {
+    const PATH: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
+    let text = match std::fs::read_to_string(PATH) {
+        // One bound for all namespaces, which the first alone shows.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
+        }
+        text => text.map_err(|error| wrong(PATH, &error))?,
+    };
+    let most: u32 = text.trim().parse().unwrap_or(0);
+    Ok(match most {
+        NEIGHBOURS.. => format!("all containers together may know {most} neighbours"),
+        _ => format!(
+            "all containers together may know {most} neighbours; for more than that many containers raise the sysctl \
+             net.ipv4.neigh.default.gc_thresh3 to {NEIGHBOURS}"
+        ),
+    })
+}
+
+/// Enough for a host full of containers.
+const NEIGHBOURS: u32 = 16384;
 
 fn try_subnet(config: &Config) -> Result<String, Refusal> {
     occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))

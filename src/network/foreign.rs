@@ -186,7 +186,7 @@ fn has_leave(nfnl: &mut Nfnl, bridge: &str) -> io::Result<Option<bool>> {
 /// rules. (As iptables can show it: it refuses to touch a chain with anything else.)
 fn leave(bridge: &str) -> String {
     let (table, chain) = DOCKER;
-    let names = [bridge.to_owned(), format!("{}*", LinkNames::new(bridge).further())];
+    let names = [bridge.to_owned(), format!("{}*", LinkNames::new(bridge).prefix())];
     let both = names.iter().flat_map(|name| ["iifname", "oifname"].map(|which| (which, name)));
     let rule = |(which, name): (&str, &String)| {
         let comment = comment(bridge);
@@ -287,7 +287,7 @@ mod tests {
         let text = leave("gantry0");
         assert_eq!(text.lines().count(), 4);
         assert!(text.contains("iifname \"gantry0\" counter accept comment \"gantry gantry0\""), "{text}");
-        assert!(text.contains("oifname \"gantry0.n*\""), "{text}");
+        assert!(text.contains("oifname \"gantry0.*\""), "{text}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::message::Endpoint;
 use super::netns::{LINK, Namespace};
 use super::rtnl::Rtnl;
 use super::seats::{Refused, Seat, Wish};
-use super::{Change, Network, bridge, wrong};
+use super::{Change, Network, bridge, growth, wrong};
 use crate::id::{ContainerId, NetworkName, PublishedPort};
 use crate::refusal::Refusal;
 
@@ -25,7 +25,9 @@ impl Network {
             Ok(checked) => checked,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let plugged = seat.into_actor(self).then(move |seat, network, ctx| network.plug(held, &name, seat, ctx));
+        let on = name.clone();
+        let seated = seat.into_actor(self).then(move |seat, network, _| network.widen_for(seat, on));
+        let plugged = seated.then(move |seat, network, ctx| network.plug(held, &name, seat, ctx));
         Box::pin(plugged.then(move |(held, done), network, _| network.put_back(id, held, done)))
     }
 
@@ -74,7 +76,8 @@ impl Network {
         let made = seat.map_err(|refused| self.no_seat(refused)).and_then(|seat| {
             let net = self.nets.get(name).ok_or_else(|| self.unknown(name))?;
             let endpoint = net.endpoint(name, &self.names, &seat, free_interface(&held.attachment.endpoints));
-            Ok((endpoint, net.base.clone(), seat, part(&held)?))
+            let base = net.base_of(&seat).ok_or_else(|| growth::missing(name))?.clone();
+            Ok((endpoint, base, seat, part(&held)?))
         });
         let (endpoint, base, seat, namespace) = match made {
             Ok(made) => made,

@@ -148,6 +148,7 @@ impl Network {
                 0 => whole = Ok(rules::table(&net.base.bridge, net.base.subnet, net.base.gateway, ports)),
                 _ => further += &rules::add(table, &net.base, net.internal, ports),
             }
+            further += &net.parts("add", table);
         }
         Ok(rules::none(table) + &whole? + &further)
     }

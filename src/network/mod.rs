@@ -29,6 +29,7 @@ mod flows;
 mod foreign;
 mod forwarding;
 mod further;
+mod growth;
 mod host;
 mod leaving;
 mod live;
@@ -122,6 +123,8 @@ pub struct Network {
     mending: Mending,
     /// Other firewalls are asked for their leave.
     cooperate: bool,
+    /// How many links a bridge takes.
+    links: usize,
     /// Who asks elsewhere for the name servers of all networks.
     forwarder: Rc<dns::Forwarder>,
 }
@@ -158,12 +161,13 @@ impl Network {
             open: watch::Sender::new(0),
             closing: false,
             mending: Mending::of(&base.bridge),
+            links: config.bridge_links,
             cooperate: config.firewall_cooperate,
             rules,
             host: Some(host),
             turn: Arc::default(),
             tools: tools.clone(),
-            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false, resolver))]),
+            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, config.bridge_links, 0, false, resolver))]),
             bus,
             forwarder,
         };
@@ -201,6 +205,8 @@ impl Handler<Attach> for Network {
         }
         let before = before.unwrap_or_default();
         let seats = self.seat(&networking, &before);
+        let on = if let NetworkMode::On(names) = &networking.mode { names.clone() } else { Vec::new() };
+        let seats = seats.then(move |seats, network, _| network.widen(seats, on));
         let made =
             seats.then(move |seats, network, _| network.begin(seats, &networking, publish, before.ports, namespace));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
@@ -286,7 +292,7 @@ impl Handler<Close> for Network {
             turn.await
         };
         Box::pin(quiet.into_actor(self).then(|turn, network, _| {
-            network.nets.values_mut().for_each(|net| net.resolver = None);
+            network.nets.values_mut().for_each(|net| (net.resolver = None, net.more.clear()).1);
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
             down.map(move |_| drop(turn)).into_actor(network)
@@ -352,12 +358,14 @@ pub async fn counters(links: Vec<String>) -> Result<Counters, Refusal> {
 
 /// What it means that the kernel refused `what`.
 fn wrong(what: &str, error: &std::io::Error) -> Refusal {
-    use nix::libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
+    use nix::libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EPERM};
     let message = format_args!("{what}: {error}");
     match error.raw_os_error() {
         Some(ENOMEM | ENOBUFS) => Refusal::out_of_memory(message),
         Some(EPERM | EACCES) => Refusal::denied(message),
         Some(EMFILE | ENFILE) => Refusal::busy(message),
+        // What unshare(2) says of `user.max_net_namespaces`.
+        Some(ENOSPC) => Refusal::busy(format_args!("{what}: there are as many as this host may have")),
         _ => Refusal::internal(message),
     }
 }

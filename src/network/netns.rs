@@ -76,7 +76,8 @@ impl Namespace {
         &mut self.inside
     }
 
-    /// Gives the link that was moved here its address.
+    /// Gives the link that was moved here its address. (Not the gateway's hardware address: it is asked for until the port of
+    /// the bridge forwards, which may be a while after its link is up, and what was sent before that would be lost.)
     pub fn configure(&mut self, link: &str, ip: Ipv4Addr, prefix: u8) -> io::Result<()> {
         let index = self.index(link)?;
         self.inside.set_link(LinkUnspec::new_with_index(index).up().build())?;

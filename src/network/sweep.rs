@@ -44,6 +44,7 @@ pub fn sweep(config: &Config) -> Result<(), Refusal> {
     }
     swept.extend(sweep_links(&config.bridge)?);
     swept.extend(sweep_bridges(&config.bridge, &steps)?);
+    swept.extend(sweep_renamed(&config.bridge)?);
     let found =
         links()?.iter().find(|link| rtnl::name(link) == config.bridge).and_then(|l| marker::found(rtnl::alias(l)));
     let begun = steps.contains(&Step::Link { name: config.bridge.clone() });
@@ -88,6 +89,19 @@ fn sweep_bridges(bridge: &str, steps: &[Step]) -> Result<Vec<String>, Refusal> {
             // Somebody else's: in nobody's way until it is needed.
             Err(refusal) if refusal.code() == Code::InUse => log::warn!("not swept: {refusal}"),
             Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(swept)
+}
+
+/// Deletes bridges of ours that somebody gave another name: known by what their alias says.
+pub fn sweep_renamed(bridge: &str) -> Result<Vec<String>, Refusal> {
+    let names = LinkNames::new(bridge);
+    let mut swept = Vec::new();
+    for link in links()?.iter().filter(|link| marker::is_of(rtnl::alias(link), bridge)) {
+        let name = rtnl::name(link);
+        if name != bridge && !names.owns_bridge(name) && delete_bridge(name, false)? {
+            swept.push(format!("the bridge that is called {name} now"));
         }
     }
     Ok(swept)

@@ -88,6 +88,7 @@ impl Place {
             stop_timeout: Duration::ZERO,
             log_bounds: gantry::config::LogBounds::default(),
             firewall_cooperate: false,
+            bridge_links: 512,
             network_spares: 4,
             check: false,
         }
