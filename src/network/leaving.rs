@@ -40,7 +40,14 @@ pub struct Leaving {
     vanished: bool,
     forgotten: bool,
     /// Free when it is dropped.
-    _seat: Seat,
+    seat: Seat,
+}
+
+impl Leaving {
+    /// Whether that address is free when it has vanished.
+    pub fn had(&self, slot: u8, ip: Ipv4Addr) -> bool {
+        self.slot == slot && self.seat.ip() == ip
+    }
 }
 
 impl Network {
@@ -81,7 +88,7 @@ impl Network {
     pub(super) fn leave(&mut self, endpoint: Endpoint, seat: Seat, ctx: &mut Context<Self>) {
         let slot = self.nets.get(&endpoint.network).map_or(0, |net| net.slot);
         let place = self.place(&endpoint, &seat);
-        let leaving = Leaving { slot, vanished: false, forgotten: false, _seat: seat };
+        let leaving = Leaving { slot, vanished: false, forgotten: false, seat };
         self.leaving.insert(endpoint.link.clone(), leaving);
         self.count();
         let link = endpoint.link.clone();
@@ -95,7 +102,7 @@ impl Network {
     /// The same for a link whose place was forgotten before.
     pub(super) fn leave_forgotten(&mut self, endpoint: Endpoint, seat: Seat, ctx: &mut Context<Self>) {
         let slot = self.nets.get(&endpoint.network).map_or(0, |net| net.slot);
-        let leaving = Leaving { slot, vanished: false, forgotten: true, _seat: seat };
+        let leaving = Leaving { slot, vanished: false, forgotten: true, seat };
         self.leaving.insert(endpoint.link.clone(), leaving);
         self.count();
         Self::remind(endpoint.link, ctx);

@@ -138,7 +138,11 @@ impl Network {
         for name in names {
             let Some(net) = self.nets.get(name) else { return Box::pin(actix::fut::err(self.unknown(name))) };
             let leaving = self.leaving.values().any(|leaving| leaving.slot == net.slot);
-            let again = before.on(name).map_or(Wish::Any, Wish::Again);
+            // Its own last link may not have vanished yet.
+            let again = before.on(name).map_or(Wish::Any, |ip| {
+                let awaited = self.leaving.values().any(|leaving| leaving.had(net.slot, ip));
+                if awaited { Wish::Awaited(ip) } else { Wish::Again(ip) }
+            });
             turns.push((name.clone(), net.seats.take(wanted.take().map_or(again, Wish::This), leaving)));
         }
         let taken = async {

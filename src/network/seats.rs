@@ -50,6 +50,8 @@ pub enum Wish {
     Any,
     /// This one where nobody has it, else any.
     Again(Ipv4Addr),
+    /// This one, which is about to be free, else any.
+    Awaited(Ipv4Addr),
     /// This one.
     This(Ipv4Addr),
 }
@@ -94,6 +96,10 @@ impl Seats {
             let ip = match wish {
                 Wish::Any => books.pool.borrow_mut().take().ok_or_else(full)?,
                 Wish::Again(ip) => books.pool.borrow_mut().take_again(ip).ok_or_else(full)?,
+                Wish::Awaited(ip) => match books.take_this(ip, true).await {
+                    Ok(ip) => ip,
+                    Err(_) => books.pool.borrow_mut().take().ok_or_else(full)?,
+                },
                 Wish::This(ip) => books.take_this(ip, some_are_leaving).await?,
             };
             let port = books.take_port();

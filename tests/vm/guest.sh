@@ -5,8 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-CORE=(engine:: execs:: pausing:: limits:: options:: volumes:: ending:: races:: crowd:: network:: ports:: closing::
-    examples:: host:: pulls:: refusals:: protocol::)
+CORE=(engine:: execs:: pausing:: limits:: options:: inside:: volumes:: streams:: raw:: restarting:: health:: rotation::
+    userns:: commit:: copying:: diff:: ending:: races:: crowd:: network:: ports:: closing:: examples:: host:: pulls::
+    refusals:: protocol::)
 # The console is one that nobody looks at.
 export TERM=dumb
 export PATH=$PWD/bin:$PATH
