@@ -2,13 +2,14 @@
 //!
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
 //! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
-//! `further` makes and removes networks, `live` links of containers that run. Pure: `pool`, `subnet`, `names`, `marker`,
+//! `further` makes and removes networks, `growth` further bridges of one, `live` links of containers that run; `mend` puts
+//! back what others take away, `foreign` sees to other firewalls. Pure: `pool`, `subnet`, `names`, `marker`,
 //! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
-//! and `elements` (raw, for each container).
+//! and `elements` (raw, for each container); `transactions` hears what others do to them, `flows` is about conntrack.
 //!
 //! What is where on the host, all derived from the name of the bridge:
 //! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`), and a bridge
-//!   `BRIDGE.nN` for each further network;
+//!   `BRIDGE.nN` for each further network, `BRIDGE.mSSN` where one has outgrown its own;
 //! - the nft table `inet BRIDGE`, in which a published port is one element of a map;
 //! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace, and `BRIDGE.vN` where it
 //!   is on a further network;
