@@ -93,6 +93,7 @@ fn config(dir: &Path, spares: usize) -> Config {
         tools: None,
         stop_timeout: Duration::from_secs(1),
         log_bounds: LogBounds::default(),
+        max_image_size: gantry::config::MAX_IMAGE_SIZE,
         firewall_cooperate: false,
         bridge_links: 512,
         network_spares: spares,

@@ -28,6 +28,10 @@ want busybox-static static_busybox
 want socat have socat
 want netcat-openbsd openbsd_netcat
 want jq have jq
+want zstd have zstd
+want openssl have openssl
+want e2fsprogs have filefrag
+want xfsprogs have mkfs.xfs
 want curl have curl
 
 toolchain() {

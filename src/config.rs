@@ -40,6 +40,8 @@ pub struct Config {
     pub bridge_links: usize,
     /// How many network namespaces are made ahead.
     pub network_spares: usize,
+    /// How many bytes of disk one image may take, unpacked, and its layers as they are fetched; 0 for no bound.
+    pub max_image_size: u64,
     /// Print what `check` prints, and exit.
     pub check: bool,
 }
@@ -143,6 +145,7 @@ struct File {
     firewall_cooperate: Option<bool>,
     network_spares: Option<usize>,
     bridge_links: Option<usize>,
+    max_image_size: Option<String>,
 }
 
 /// How many links a bridge has where nothing is said, and at most. The first: what is sent to everybody is a packet for
@@ -153,6 +156,9 @@ const BRIDGE_LINKS: (usize, usize) = (512, 1023);
 /// How many network namespaces are made ahead where nothing is said, and at most: each takes some 200 KiB of the kernel's
 /// memory.
 const SPARES: (usize, usize) = (4, 256);
+
+/// The `max-image-size` where nothing is said: more than any image that people make, and less than most disks.
+pub const MAX_IMAGE_SIZE: u64 = 64 << 30;
 
 /// Where the file is looked for when none is named; it need not be there.
 const DEFAULT_FILE: &str = "/etc/gantry/gantry.toml";
@@ -204,7 +210,7 @@ impl Config {
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let texts = |name: &str| matches.get_many::<String>(name).map(|texts| texts.cloned().collect::<Vec<_>>());
         let file = File::read(path("config").as_deref())?;
-        let log_bounds = file.log_bounds()?;
+        let (log_bounds, max_image_size) = (file.log_bounds()?, file.max_image_size()?);
         let run = path("run").or(file.run).unwrap_or_else(|| "/run/gantry".into());
         let config = Self {
             socket: path("socket").or(file.socket).unwrap_or_else(|| run.join("gantry.sock")),
@@ -225,6 +231,7 @@ impl Config {
             firewall_cooperate: file.firewall_cooperate.unwrap_or(false),
             bridge_links: file.bridge_links.unwrap_or(BRIDGE_LINKS.0),
             network_spares: file.network_spares.unwrap_or(SPARES.0),
+            max_image_size,
             check: matches.get_flag("check"),
         };
         config.validate()?;
@@ -281,6 +288,11 @@ impl File {
         })
     }
 
+    fn max_image_size(&self) -> Result<u64, String> {
+        let size = self.max_image_size.as_deref().map_or(Ok(MAX_IMAGE_SIZE), units::size);
+        size.map_err(|refusal| format!("max-image-size: {}", refusal.message()))
+    }
+
     fn read(named: Option<&Path>) -> Result<Self, String> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
@@ -305,7 +317,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
         std::fs::write(
             &file,
-            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nfirewall-cooperate = true\nnetwork-spares = 0\n",
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nfirewall-cooperate = true\nnetwork-spares = 0\nmax-image-size = '2g'\n",
         )
         .unwrap();
         let file_name = file.to_str().unwrap();
@@ -313,6 +325,7 @@ mod tests {
         assert_eq!((config.bridge.as_str(), config.stop_timeout), ("flag0", Duration::from_secs(3)));
         assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
         assert_eq!(config.log_bounds, LogBounds { max_size: 1 << 20, max_files: 3 });
+        assert_eq!(config.max_image_size, 2 << 30);
         assert!(config.firewall_cooperate && config.network_spares == 0);
         for wrong in [
             "network-spares = 257",
@@ -326,6 +339,8 @@ mod tests {
             std::fs::write(&file, wrong).unwrap();
             assert!(read(&["--config", file_name]).unwrap_err().starts_with(&wrong[..8]), "{wrong}");
         }
+        std::fs::write(&file, "max-image-size = 'huge'").unwrap();
+        assert!(read(&["--config", file_name]).unwrap_err().starts_with("max-image-size: "));
         std::fs::write(&file, "brigde = 'x'\n").unwrap();
         assert!(read(&["--config", file_name]).unwrap_err().contains("brigde"));
         std::fs::remove_file(&file).unwrap();

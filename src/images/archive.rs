@@ -16,7 +16,7 @@ const DOCUMENT_MAX: u64 = 8 << 20;
 /// What an archive is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What `docker save` writes. New ones are OCI layouts too, but their names are in this part.
+    /// What `docker save` writes. New ones are OCI layouts too, but their full names are in this part alone.
     Docker,
     /// An OCI layout in a tar; its `index.json`.
     Oci(Vec<u8>),
@@ -33,11 +33,10 @@ pub fn kind(path: &Path) -> Result<Kind, Refusal> {
     if is_compressed(&mut file).map_err(broken)? {
         return Err(Refusal::unsupported(format_args!("{} is compressed; decompress it first", path.display())));
     }
-    let mut index = None;
+    let (mut index, mut is_docker) = (None, false);
     for _ in 0..MEMBERS_MAX {
         let Some((name, size)) = header(&mut file).map_err(broken)? else { break };
         match name.strip_prefix("./").unwrap_or(&name) {
-            "manifest.json" => return Ok(Kind::Docker),
             "index.json" if size <= DOCUMENT_MAX => {
                 let mut bytes = Vec::new();
                 file.by_ref().take(size).read_to_end(&mut bytes).map_err(broken)?;
@@ -45,14 +44,31 @@ pub fn kind(path: &Path) -> Result<Kind, Refusal> {
                 file.seek(SeekFrom::Current(padding)).map_err(broken)?;
                 index = Some(bytes);
             }
-            _ => {
+            name => {
+                is_docker |= name == "manifest.json";
                 let skip = size.checked_next_multiple_of(BLOCK as u64).and_then(|size| i64::try_from(size).ok());
                 let skip = skip.ok_or_else(|| wrong("a member of impossible size"))?;
                 file.seek(SeekFrom::Current(skip)).map_err(broken)?;
             }
         }
     }
-    index.map(Kind::Oci).ok_or_else(|| wrong("neither a docker-archive nor an oci-archive"))
+    match index {
+        // Ours are both.
+        Some(index) if !is_docker || has_full_names(&index) => Ok(Kind::Oci(index)),
+        _ if is_docker => Ok(Kind::Docker),
+        _ => Err(wrong("neither a docker-archive nor an oci-archive")),
+    }
+}
+
+/// Whether an index calls its images by more than a tag.
+fn has_full_names(index: &[u8]) -> bool {
+    let index: serde_json::Value = serde_json::from_slice(index).unwrap_or_default();
+    let all = index.get("manifests").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_full = |entry: &serde_json::Value| {
+        let name = entry.pointer("/annotations/org.opencontainers.image.ref.name");
+        name.and_then(serde_json::Value::as_str).is_some_and(|name| name.contains('/'))
+    };
+    !all.is_empty() && all.iter().all(is_full)
 }
 
 fn is_compressed(file: &mut File) -> std::io::Result<bool> {

@@ -5,6 +5,7 @@
 //!   blobs/sha256/HEX          layers, configurations and manifests, once however many images share them
 //!   rootfs/HEX/               the unpacked tree of the image whose manifest has this digest; never written to
 //!   names/HEX.json            one for each name (HEX is the name's hash): written last, and so the proof of the rest
+//!   partial/HEX               blobs of a pull that was cut off, whole themselves, for the next one: for a day
 //!   tmp/                      work in progress and work of removal; emptied at start
 //! ```
 //!
@@ -13,11 +14,12 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::digest::Digest;
 use crate::id::ImageRef;
@@ -25,6 +27,11 @@ use crate::refusal::Refusal;
 
 /// The longest document (manifest, configuration, record) that is read into memory.
 const DOCUMENT_MAX: u64 = 8 << 20;
+
+/// Where blobs wait for the next pull of their image.
+const PARTIAL: &str = "partial";
+/// How long they wait.
+const PARTIAL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// The store's directories. Its methods touch files: not for the daemon's thread, unless they say so.
 #[derive(Debug)]
@@ -66,7 +73,7 @@ pub struct Swept {
 impl Disk {
     /// Makes what is missing of the directories.
     pub fn open(root: PathBuf) -> Result<Self, Refusal> {
-        for dir in ["blobs/sha256", "rootfs", "names", "tmp"] {
+        for dir in ["blobs/sha256", "rootfs", "names", "partial", "tmp"] {
             let dir = root.join(dir);
             let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir);
             made.map_err(|e| Refusal::io(dir.display(), &e))?;
@@ -86,6 +93,11 @@ impl Disk {
     /// Where a blob lies. Touches nothing.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// Where a blob lies that a pull has fetched which was cut off. Touches nothing.
+    pub fn partial(&self, digest: &Digest) -> PathBuf {
+        self.root.join(PARTIAL).join(digest.hex())
     }
 
     /// Where the tree of an image lies. Touches nothing.
@@ -191,13 +203,49 @@ impl Disk {
                 self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
+        self.sweep_partial(keep);
         Ok(swept)
     }
 
-    /// Has `tmp/` emptied, beside; says how many pieces of work lay there. Only before any work is begun.
+    /// Takes away what a pull cut off has left and nobody came back for, or what is in the store by now.
+    fn sweep_partial(&self, keep: &Keep) {
+        for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
+            if is_in(&keep.blobs, &path) || is_old(&path) {
+                let _ = remove(&path);
+            }
+        }
+    }
+
+    /// Takes away all of it.
+    pub fn clear_partial(&self) {
+        for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
+            let _ = remove(&path);
+        }
+    }
+
+    /// Keeps the blobs in `dir` for the next pull that wants them. They are whole: skopeo gives a blob its name when its
+    /// digest is known to be right. A failure costs a fetch.
+    pub fn salvage(&self, dir: &Path) -> usize {
+        let blobs = list(dir).unwrap_or_default();
+        blobs.iter().filter(|path| self.salvage_one(path)).count()
+    }
+
+    fn salvage_one(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let digest: Option<Digest> = name.and_then(|name| format!("sha256:{name}").parse().ok());
+        let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
+        digest.is_some_and(|digest| {
+            is_file && !self.blob(&digest).exists() && std::fs::rename(path, self.partial(&digest)).is_ok()
+        })
+    }
+
+    /// Has `tmp/` emptied, beside, but for what a pull can go on from; says how many pieces of work lay there. Only before any work is begun.
     pub fn sweep_work(&self) -> Result<usize, Refusal> {
         let left = list(&self.root.join("tmp"))?;
         for path in &left {
+            if path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"pull-")) {
+                self.salvage(&path.join("layout/blobs/sha256"));
+            }
             self.discard(path).map_err(|e| Refusal::io(path.display(), &e))?;
         }
         Ok(left.len())
@@ -249,6 +297,13 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, Refusal> {
 
 fn is_in(names: &HashSet<String>, path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| names.contains(name))
+}
+
+/// Whether a file has waited in vain. Its inode was last changed when it was put where it is.
+fn is_old(path: &Path) -> bool {
+    let changed = path.metadata().ok().and_then(|file| u64::try_from(file.ctime()).ok());
+    let changed = changed.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > PARTIAL_AGE))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 const PULLS_MAX: usize = 64;
 
 /// How far a pull is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// `resolve`, `fetch` or `unpack`.
     pub stage: &'static str,
@@ -25,6 +25,8 @@ pub struct Progress {
     pub done: u64,
     /// Bytes there are to do; 0 where nobody knows.
     pub total: u64,
+    /// The digest of the blob that this is of; all of the stage where there is none.
+    pub blob: Option<Arc<str>>,
 }
 
 /// What makes two pulls the same.
@@ -43,8 +45,13 @@ pub struct Reporter(Arc<watch::Sender<State>>);
 
 impl Reporter {
     /// Tells it.
-    pub fn report(&self, stage: &'static str, done: u64, total: u64) {
-        self.0.send_modify(|state| state.progress = Some(Progress { stage, done, total }));
+    pub fn report(&self, progress: Progress) {
+        self.0.send_modify(|state| state.progress = Some(progress));
+    }
+
+    /// Tells that a stage begins, of so many bytes.
+    pub fn begin(&self, stage: &'static str, total: u64) {
+        self.report(Progress { stage, done: 0, total, blob: None });
     }
 }
 
@@ -110,10 +117,10 @@ pub async fn land(
     loop {
         let (progress, landed) = {
             let state = place.borrow_and_update();
-            (state.progress, state.landed.clone())
+            (state.progress.clone(), state.landed.clone())
         };
         if let (Some(listener), Some(progress)) = (&listener, progress)
-            && told.replace(progress) != Some(progress)
+            && told.replace(progress.clone()).as_ref() != Some(&progress)
         {
             // Full or gone: the next one tells more anyway.
             let _ = listener.try_send(progress);

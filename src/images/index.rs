@@ -69,9 +69,11 @@ impl Index {
         candidates.find_map(|full| if self.names.contains_key(&full) { Some(full) } else { by_digest(&full) })
     }
 
-    /// An image that was made of this manifest of a registry.
-    pub fn find_source(&mut self, source: &Digest) -> Option<Arc<Image>> {
-        self.names.values_mut().find(|entry| entry.image.record.source == *source).map(Entry::lend)
+    /// An image that was made of this manifest, under the repository of `reference`: what came from elsewhere has not
+    /// been held against what the host's policy says of that one.
+    pub fn find_source(&mut self, source: &Digest, reference: &ImageRef) -> Option<Arc<Image>> {
+        let fits = |entry: &&mut Entry| entry.image.record.source == *source && entry.image.name.is_beside(reference);
+        self.names.values_mut().find(fits).map(Entry::lend)
     }
 
     /// An image with this manifest in the store.

@@ -40,11 +40,24 @@ struct Index {
     manifests: Vec<Descriptor>,
 }
 
+/// The index of a layout with one image.
+pub fn index_of(manifest: &Digest, size: u64, name: &str) -> Value {
+    json!({
+        "schemaVersion": 2,
+        "manifests": [{
+            "mediaType": MANIFEST_TYPE,
+            "digest": manifest,
+            "size": size,
+            "annotations": {"org.opencontainers.image.ref.name": name},
+        }],
+    })
+}
+
 impl Layout {
     /// A layout without an image, in `dir`, which is made.
     pub fn create(dir: PathBuf) -> Result<Self, Refusal> {
         let layout = Self { dir };
-        let blobs = layout.dir.join("blobs/sha256");
+        let blobs = layout.blobs();
         std::fs::create_dir_all(&blobs).map_err(|e| Refusal::io(blobs.display(), &e))?;
         layout.write("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         layout.write("index.json", br#"{"schemaVersion":2,"manifests":[]}"#)?;
@@ -61,9 +74,14 @@ impl Layout {
         format!("oci:{}:{TAG}", self.dir.display())
     }
 
+    /// Where its blobs are.
+    pub fn blobs(&self) -> PathBuf {
+        self.dir.join("blobs/sha256")
+    }
+
     /// Where a blob of it is.
     pub fn blob(&self, digest: &Digest) -> PathBuf {
-        self.dir.join("blobs/sha256").join(digest.hex())
+        self.blobs().join(digest.hex())
     }
 
     /// What its index points at.
@@ -88,10 +106,15 @@ impl Layout {
     pub fn configure(&self, config: &Value, layers: &[Value]) -> Result<(), Refusal> {
         let config = config.to_string();
         let digest = self.put(config.as_bytes())?;
+        self.describe(&digest, config.len() as u64, layers)
+    }
+
+    /// Makes its image one with a configuration that is among its blobs, and with these layers, as a manifest has them.
+    pub fn describe(&self, config: &Digest, size: u64, layers: &[Value]) -> Result<(), Refusal> {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest, "size": config.len()},
+            "config": {"mediaType": CONFIG_TYPE, "digest": config, "size": size},
             "layers": layers,
         });
         let manifest = manifest.to_string();
@@ -101,15 +124,7 @@ impl Layout {
 
     /// Makes a manifest that is among its blobs its image.
     pub fn point_at(&self, manifest: &Digest, size: u64) -> Result<(), Refusal> {
-        let index = json!({
-            "schemaVersion": 2,
-            "manifests": [{
-                "mediaType": MANIFEST_TYPE,
-                "digest": manifest,
-                "size": size,
-                "annotations": {"org.opencontainers.image.ref.name": TAG},
-            }],
-        });
+        let index = index_of(manifest, size, TAG);
         self.write("index.json", index.to_string().as_bytes())
     }
 

@@ -12,6 +12,9 @@ const INDEX_TYPES: &[&str] =
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
+/// The most layers of an image; Docker stacks 127.
+const LAYERS_MAX: usize = 1000;
+
 /// What a manifest says of one blob, or an index of one manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -85,15 +88,28 @@ impl Document {
         match head.manifests {
             Some(manifests) => Ok(Self::Index(manifests)),
             None if INDEX_TYPES.contains(&head.media_type.as_str()) => Ok(Self::Index(Vec::new())),
-            None => Ok(Self::Image(serde_json::from_slice(bytes).map_err(wrong)?)),
+            None => Ok(Self::Image(serde_json::from_slice::<Manifest>(bytes).map_err(wrong)?.bounded()?)),
         }
     }
 }
 
 impl Manifest {
+    /// Refuses one of more layers than any tool makes: each is a question to the registry, also where it has none of them.
+    fn bounded(self) -> Result<Self, Refusal> {
+        match self.layers.len() {
+            0..=LAYERS_MAX => Ok(self),
+            many => Err(Refusal::tool_failed(format_args!("an image of {many} layers; {LAYERS_MAX} is the most"))),
+        }
+    }
+
     /// Whether it is of Docker's format, which skopeo converts and thereby makes poorer.
     pub fn is_docker(&self) -> bool {
         self.media_type == DOCKER_MANIFEST || self.config.media_type == DOCKER_CONFIG
+    }
+
+    /// Whether a layer is of a kind that skopeo packs anew for us, into something of another length.
+    pub fn has_zstd(&self) -> bool {
+        self.layers.iter().any(|layer| layer.media_type.ends_with("zstd"))
     }
 
     /// The bytes of its configuration and layers, as they are kept and transferred: each once.

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! store manage          the actor and its messages, each handled in a few lines
-//! flight pull import commit load   how an image comes: single flights of pulls, and the work of each way
-//! unpack shared open    its tree, its name, and what is found again at the next start
+//! flight meter pull import commit load   how an image comes: single flights of pulls, and the work of each way
+//! unpack bound shared open    its tree, its name, and what is found again at the next start
 //! index pending settle  which names stand for what, who lets go, what is on the disk for good
+//! share                 equal files of two trees, stored once
 //! save prune verify inspect usage   what is done with images that are here
 //! disk layout           where things lie, in the store and in an OCI layout
 //! digest manifest config archive compare   documents and trees, pure or nearly
@@ -14,6 +15,7 @@
 //! directory of its own in `tmp/` and renamed into place, the name's file last; one change at a time.
 
 mod archive;
+mod bound;
 mod commit;
 mod compare;
 mod config;
@@ -28,12 +30,14 @@ mod layout;
 mod load;
 mod manage;
 mod manifest;
+mod meter;
 mod open;
 mod pending;
 mod prune;
 mod pull;
 mod save;
 mod settle;
+mod share;
 mod shared;
 mod store;
 mod unpack;

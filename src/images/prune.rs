@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::usage;
 use crate::id::ImageRef;
 use crate::refusal::{Code, Refusal};
+use crate::worker::look;
 
 /// What was taken away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub async fn prune(shared: &Shared, all: bool, unused: Option<Duration>) -> Resu
         }
     }
     shared.sweep_now().await;
+    let disk = shared.disk.clone();
+    look(move || disk.clear_partial()).await?;
     let after = usage::measure(shared).await?;
     Ok(Pruned { names, bytes: before.bytes().saturating_sub(after.bytes()) })
 }

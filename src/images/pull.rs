@@ -15,19 +15,23 @@ use super::flight::Reporter;
 use super::image::Record;
 use super::layout::Layout;
 use super::manifest::{Document, Manifest, Platform, choose};
+use super::meter::Meter;
 use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied, must_suit};
 use crate::id::ImageRef;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
-use crate::worker::beside;
+use crate::worker::{beside, look};
 
 /// How long a copy may go without a byte.
 const STALL: Duration = Duration::from_secs(120);
 /// How often a copy's bytes are counted. skopeo tells nothing where it has no terminal, and inotify would cost one of
 /// the host's few instances for each pull, to wake us at every write; so that here, and only while a pull runs, we look.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the documents of an image may take beside its blobs, in bytes.
+const SLACK: u64 = 8 << 20;
 
 /// How an image is to be pulled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,6 +66,21 @@ struct Source {
     at: String,
 }
 
+impl Source {
+    /// Refuses a registry that sends more than its manifest says: skopeo knows a blob for wrong only at its end.
+    fn must_not_exceed(&self, bytes: u64) -> Result<(), Refusal> {
+        let said = self.manifest.size();
+        // What is packed anew has another length: a plain layer is gzipped, to little more than it was.
+        let allowed = said.saturating_add(said / 64).saturating_add(SLACK);
+        if bytes > allowed && !self.manifest.has_zstd() {
+            return Err(Refusal::tool_failed(format_args!(
+                "the registry sends more than the {said} bytes it spoke of"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store.
 pub async fn fetch(
     shared: &Shared,
@@ -70,10 +89,11 @@ pub async fn fetch(
     reporter: &Reporter,
 ) -> Result<Arrival, Refusal> {
     let _turn = shared.turn().await?;
-    reporter.report("resolve", 0, 0);
+    reporter.begin("resolve", 0);
     let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
-    let present = shared.index.borrow_mut().find_source(&source.instance);
+    shared.bound.admit(source.manifest.size())?;
+    let present = shared.index.borrow_mut().find_source(&source.instance, reference);
     if let Some(image) = present {
         must_suit(&image.platform, options.wanted()?.as_ref())?;
         let record = Record { name: reference.to_string(), digest: source.digest, ..image.record.clone() };
@@ -144,13 +164,33 @@ impl Pull<'_> {
         let (disk, manifest) = (self.shared.disk.clone(), source.manifest.clone());
         let (staging, layout, reused) = beside(move || prepare(&disk, &manifest, reuse)).await?;
         self.reused.set(reused);
-        self.copy(source, &staging, &layout).await?;
+        if let Err(refusal) = self.copy(source, &staging, &layout).await {
+            self.keep_whole(&refusal, layout).await;
+            return Err(refusal);
+        }
         let docker_config = self.docker_config(source, &layout).await?;
-        self.reporter.report("unpack", 0, source.manifest.size());
+        self.reporter.begin("unpack", source.manifest.size());
         let registry = Some((source.digest.clone(), source.instance.clone()));
         let wanted = self.options.wanted()?;
         let name = self.reference.clone();
         unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }).await
+    }
+
+    /// What a copy that was cut off has fetched is kept for the next one; where the disk is full, nothing is.
+    async fn keep_whole(&self, refusal: &Refusal, layout: Layout) {
+        let (disk, cut_off) = (self.shared.disk.clone(), skopeo::was_cut_off(refusal));
+        let is_full = refusal.code() == Code::NoSpace;
+        let kept = look(move || match (cut_off, is_full) {
+            (true, _) => disk.salvage(&layout.blobs()),
+            (_, true) => {
+                disk.clear_partial();
+                0
+            }
+            _ => 0,
+        });
+        if let Ok(kept @ 1..) = kept.await {
+            log::info!("image {}: cut off; {kept} blobs are kept for a day, to go on from", self.reference);
+        }
     }
 
     /// Copies what is missing, telling how far it is, and gives up on a registry that sends nothing any more.
@@ -159,20 +199,21 @@ impl Pull<'_> {
             let dir = layout.dir().to_owned();
             beside(move || Ok(skopeo::written(&dir)))
         };
-        let here = written().await?;
-        let total = source.manifest.size().saturating_sub(here);
-        self.reporter.report("fetch", 0, total);
+        let before = written().await?;
+        let mut meter = Meter::new(self.reporter, &source.manifest, &before);
         let to = layout.transport();
         let mut copy = pin!(skopeo::copy(&self.shared.tools, &source.at, &to, staging.dir(), &self.access));
-        let (mut bytes, mut moved) = (here, Instant::now());
+        let (mut bytes, mut moved) = (before.bytes(), Instant::now());
         loop {
             match select(copy.as_mut(), pin!(tokio::time::sleep(LOOK))).await {
                 Either::Left((copied, _)) => return copied,
                 Either::Right(_) => {
                     let now = written().await?;
-                    if now != bytes {
-                        (bytes, moved) = (now, Instant::now());
-                        self.reporter.report("fetch", now.saturating_sub(here).min(total), total);
+                    meter.tell(&now);
+                    if now.bytes() != bytes {
+                        (bytes, moved) = (now.bytes(), Instant::now());
+                        self.shared.bound.admit(bytes)?;
+                        source.must_not_exceed(bytes)?;
                     } else if moved.elapsed() > STALL {
                         return Err(Refusal::timeout(format_args!(
                             "the registry sent nothing for {} s",
@@ -205,7 +246,9 @@ fn prepare(disk: &Arc<Disk>, manifest: &Manifest, reuse: bool) -> Result<(Stagin
     let mut reused = false;
     for blob in manifest.blobs().filter(|_| reuse) {
         // A hard link: whatever is removed from the store meanwhile stays here. Not there is the usual case.
-        reused |= std::fs::hard_link(disk.blob(&blob.digest), layout.blob(&blob.digest)).is_ok();
+        let at = layout.blob(&blob.digest);
+        reused |= std::fs::hard_link(disk.blob(&blob.digest), &at).is_ok()
+            || std::fs::hard_link(disk.partial(&blob.digest), &at).is_ok();
     }
     Ok((staging, layout, reused))
 }

@@ -14,10 +14,14 @@ use tokio::sync::oneshot;
 
 use super::disk::Disk;
 use super::image::Record;
+use super::share;
 use super::shared::Shared;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
-use crate::worker::beside;
+use crate::worker::{self, beside};
+
+/// The stack of the thread that compares trees, in bytes: it walks them without recursion.
+const SHARE_STACK: usize = 256 << 10;
 
 /// What stands in a name's file.
 #[derive(Serialize, Deserialize)]
@@ -64,10 +68,14 @@ pub async fn follow_arrivals(shared: &Shared) {
             log::warn!("the image store could not be synced: {refusal}");
             continue;
         }
-        for name in names {
-            if let Err(refusal) = settle(shared, &name).await {
+        for name in &names {
+            if let Err(refusal) = settle(shared, name).await {
                 log::warn!("image {name}: {refusal}");
             }
+        }
+        // Only now: what is on the disk is compared without another write.
+        for name in &names {
+            share(shared, name).await;
         }
     }
 }
@@ -82,6 +90,16 @@ async fn settle(shared: &Shared, name: &ImageRef) -> Result<(), Refusal> {
     };
     let (disk, name): (Arc<Disk>, ImageRef) = (shared.disk.clone(), name.clone());
     beside(move || disk.put_name(&name, &encode(&record, None)?, true)).await
+}
+
+/// Has an image's files share their extents with those of another. It may take long, and nobody waits for it.
+async fn share(shared: &Shared, name: &ImageRef) {
+    let Some((tree, other)) = share::kin(&mut shared.index.borrow_mut(), name) else { return };
+    match worker::apart("share", SHARE_STACK, move || Ok(share::share(&tree, &other))).await {
+        Ok(bytes @ 1..) => log::info!("image {name}: {bytes} bytes are shared with another image"),
+        Ok(_) => {}
+        Err(refusal) => log::warn!("image {name}: {refusal}"),
+    }
 }
 
 /// Has the file system write down everything. On a thread of its own, which nobody waits for when the daemon leaves.

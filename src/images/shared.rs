@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
+use super::bound::Bound;
 use super::digest::Digest;
 use super::disk::{Disk, Staging, Swept};
 use super::flight::{Key, Reporter};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub disk: Arc<Disk>,
     /// skopeo and umoci.
     pub tools: Tools,
+    /// How much disk one image may take.
+    pub bound: Bound,
     /// Which names stand for what.
     pub index: RefCell<Index>,
     /// The pulls on their way.
@@ -67,11 +70,12 @@ pub struct Staged {
 }
 
 impl Shared {
-    /// A store in `disk`, which is to be loaded.
-    pub fn new(disk: Arc<Disk>, tools: Tools, bus: Bus) -> Rc<Self> {
+    /// A store in `disk`, which is to be loaded; `max_image_size` in bytes, 0 for no bound.
+    pub fn new(disk: Arc<Disk>, tools: Tools, bus: Bus, max_image_size: u64) -> Rc<Self> {
         Rc::new(Self {
             disk,
             tools,
+            bound: Bound::new(max_image_size),
             index: RefCell::default(),
             flights: RefCell::default(),
             let_go: Arc::default(),

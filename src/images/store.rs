@@ -45,7 +45,7 @@ impl ImageStore {
     pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
         let root = config.root.join("images");
         let disk = Arc::new(beside(move || Disk::open(root)).await?);
-        let shared = Shared::new(disk, tools.clone(), bus);
+        let shared = Shared::new(disk, tools.clone(), bus, config.max_image_size);
         open::open(&shared).await?;
         Ok(Actor::start(Self { shared }))
     }

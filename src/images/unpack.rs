@@ -50,7 +50,8 @@ pub async fn unpack(shared: &Shared, copied: Copied) -> Result<Arrival, Refusal>
     must_suit(&platform, wanted.as_ref())?;
     let twin = shared.index.borrow_mut().find_manifest(&content.digest);
     if twin.is_none() {
-        umoci::unpack(&shared.tools, layout.dir(), TAG, &staging.path(ROOTFS)).await?;
+        let rootfs = staging.path(ROOTFS);
+        shared.bound.hold(&rootfs, umoci::unpack(&shared.tools, layout.dir(), TAG, &rootfs)).await?;
     }
     // An image may have the same layer twice.
     let blobs: BTreeSet<Digest> = content.blobs().chain(&docker_config).cloned().collect();

@@ -16,12 +16,19 @@ pub struct Usage {
     pub trees: Taken,
     /// What is on its way in, or being deleted.
     pub work: Taken,
+    /// Blobs of pulls that were cut off.
+    pub partial: Taken,
 }
 
 impl Usage {
-    /// What images take.
+    /// What is neither an image nor will be, until somebody pulls it again.
+    pub fn unfinished(&self) -> Taken {
+        Taken { count: self.work.count + self.partial.count, bytes: self.work.bytes.saturating_add(self.partial.bytes) }
+    }
+
+    /// What a prune may free.
     pub fn bytes(&self) -> u64 {
-        self.blobs.bytes.saturating_add(self.trees.bytes)
+        self.blobs.bytes.saturating_add(self.trees.bytes).saturating_add(self.partial.bytes)
     }
 }
 
@@ -34,7 +41,8 @@ pub async fn measure(shared: &Shared) -> Result<Usage, Refusal> {
             |dir: &str| du.entries(&root.join(dir)).map_err(|e| Refusal::io(format_args!("measuring {dir}"), &e));
         // Work shares files with blobs by links, and they are counted there.
         let (blobs, trees) = (measure("blobs/sha256")?, measure("rootfs")?);
-        Ok(Usage { names: measure("names")?, blobs, trees, work: measure("tmp")? })
+        let (names, partial) = (measure("names")?, measure("partial")?);
+        Ok(Usage { names, blobs, trees, partial, work: measure("tmp")? })
     })
     .await
 }

@@ -1,5 +1,6 @@
 //! skopeo's options, outputs and quirks (1.9.3 and later): fetching images into OCI layouts.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,18 +66,39 @@ pub async fn names(tools: &Tools, archive: &str) -> Result<Vec<String>, Refusal>
 /// of: drop it to end it.
 pub async fn copy(tools: &Tools, from: &str, to: &str, work: &Path, access: &Access) -> Result<(), Refusal> {
     // Signatures cannot be kept in a layout; without the flag, an image that has one is not copied.
-    let call = tools.call(Tool::Skopeo)?.args(["copy", "--quiet", "--remove-signatures"]).env("TMPDIR", work);
+    let call = tools.call(Tool::Skopeo)?.args(["copy", "--quiet", "--remove-signatures"]);
+    // umoci reads no zstd; what is gzipped already stays as it is.
+    let call = call.arg("--dest-compress-format=gzip").env("TMPDIR", work);
     let output = access.apply(call, "src-tls-verify").args([from, to]).deadline(COPY).finish().await?;
     if output.status.success() { Ok(()) } else { Err(refusal(&output)) }
 }
 
-/// How many bytes a copy into `layout` has written: the blobs that are whole, and those that grow beside them under
-/// names of skopeo's own. Looks at files: not for the daemon's thread.
-pub fn written(layout: &Path) -> u64 {
-    let files = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let growing = files(layout).filter(|entry| entry.file_name().to_string_lossy().starts_with("oci-put-blob"));
-    let whole = files(&layout.join("blobs/sha256"));
-    growing.chain(whole).filter_map(|entry| entry.metadata().ok()).fold(0, |sum, file| sum.saturating_add(file.len()))
+/// What a copy has written so far.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The blobs that are whole, by the digits of their digest, with their lengths.
+    pub whole: BTreeMap<String, u64>,
+    /// The bytes of those that grow, beside them and under names of skopeo's own.
+    pub growing: u64,
+}
+
+impl Written {
+    /// All of it.
+    pub fn bytes(&self) -> u64 {
+        self.whole.values().fold(self.growing, |sum, size| sum.saturating_add(*size))
+    }
+}
+
+/// What a copy into `layout` has written. Looks at files: not for the daemon's thread.
+pub fn written(layout: &Path) -> Written {
+    let files = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| Some((entry.file_name().to_string_lossy().into_owned(), entry.metadata().ok()?.len())))
+    };
+    let growing = files(layout).filter(|(name, _)| name.starts_with("oci-put-blob"));
+    let growing = growing.fold(0, |sum: u64, (_, size)| sum.saturating_add(size));
+    Written { whole: files(&layout.join("blobs/sha256")).collect(), growing }
 }
 
 /// What skopeo's last words mean: the first entry that they hold decides the code, and what is said to help.
@@ -88,14 +110,17 @@ const MEANINGS: &[(&str, Code, &str)] = &[
     ("name unknown", Code::NotFound, ""),
     ("repository name not known", Code::NotFound, ""),
     ("no image found in image index", Code::NotFound, ""),
+    ("StatusCode: 404", Code::NotFound, ""),
     ("toomanyrequests", Code::ToolFailed, "the registry limits how much one may pull; log in, or wait"),
     ("Too Many Requests", Code::ToolFailed, "the registry limits how much one may pull; log in, or wait"),
     ("unauthorized", Code::Denied, "no such image, or it needs a login: authfile="),
     ("authentication required", Code::Denied, "no such image, or it needs a login: authfile="),
     ("access to the resource is denied", Code::Denied, "no such image, or it needs a login: authfile="),
     ("invalid username/password", Code::Denied, ""),
+    (": denied: ", Code::Denied, ""),
     ("Forbidden", Code::Denied, ""),
     ("rejected by policy", Code::Denied, ""),
+    (" is blocked in ", Code::Denied, ""),
     ("not trusted", Code::Denied, ""),
     ("HTTP response to HTTPS client", Code::ToolFailed, "the registry speaks plain HTTP: add tls-verify=no"),
     ("x509:", Code::ToolFailed, "install the registry's certificate, or add tls-verify=no"),
@@ -107,6 +132,25 @@ const MEANINGS: &[(&str, Code, &str)] = &[
     ("TLS handshake timeout", Code::Timeout, ""),
     ("connection timed out", Code::Timeout, ""),
 ];
+
+/// What is said where the way to a registry failed, and not the registry or the image: to go on later may help.
+const CUT_OFF: &[&str] = &[
+    "connection re",
+    "unexpected EOF",
+    ": EOF",
+    "broken pipe",
+    "no route to host",
+    "network is unreachable",
+    "received unexpected HTTP status: 5",
+    "oo many requests",
+    "toomanyrequests",
+    "Too Many Requests",
+];
+
+/// Whether a copy failed on the way, so that what has come already is worth keeping.
+pub fn was_cut_off(refusal: &Refusal) -> bool {
+    refusal.code() == Code::Timeout || CUT_OFF.iter().any(|sign| refusal.message().contains(sign))
+}
 
 fn refusal(output: &Output) -> Refusal {
     meaning(&words(&output.last_words()))
@@ -135,7 +179,20 @@ fn words(line: &str) -> String {
     }
     // So it begins whatever goes wrong with a registry; the name is in order, and its asker knows it.
     let said = text.strip_prefix("Error parsing image name \"").and_then(|rest| rest.split_once("\": "));
-    said.map_or(text.clone(), |(_, why)| why.to_owned())
+    without_queries(said.map_or(&text, |(_, why)| why))
+}
+
+/// The same with what stands behind the `?` of an address left out: a registry sends us on to other hosts by addresses
+/// that are signed, and whoever reads such a one may use it.
+fn without_queries(text: &str) -> String {
+    let word = |word: &str| match word.split_once('?') {
+        Some((address, query)) if address.contains("://") => {
+            let end = query.find(['"', '\'', ',']).unwrap_or(query.len());
+            format!("{address}{}", query.get(end..).unwrap_or_default())
+        }
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -154,6 +211,8 @@ mod tests {
         assert_eq!(meaning("unable to retrieve auth token: unauthorized: auth").code(), Code::Denied);
         assert_eq!(meaning("dial tcp 10.0.0.1:443: i/o timeout").code(), Code::Timeout);
         assert_eq!(words("no logfmt at all"), "no logfmt at all");
+        let signed = r#"msg="Get \"https://h/b?sig=1&t=2\": EOF, why?""#;
+        assert_eq!(words(signed), "Get \"https://h/b\": EOF, why?");
         assert_eq!(words(r#"msg="cut \"#), "cut ");
     }
 }

@@ -15,8 +15,23 @@ const TREE: Duration = Duration::from_secs(4 * 3600);
 /// Unpacks all layers of `layout`'s image `tag` into `rootfs`, which must not be there: umoci would merge. Digests,
 /// sizes and diff ids are verified on the way; a failure leaves no `rootfs`.
 pub async fn unpack(tools: &Tools, layout: &Path, tag: &str, rootfs: &Path) -> Result<(), Refusal> {
-    run(tools.call(Tool::Umoci)?.args(["raw", "unpack", "--image"]).arg(image(layout, tag)).arg(rootfs)).await
+    for again in 0..CRASHES_MAX {
+        let call = tools.call(Tool::Umoci)?.args(["raw", "unpack", "--image"]).arg(image(layout, tag)).arg(rootfs);
+        // One thread alone leaves little to race.
+        let call = if again > 0 { call.env("GOMAXPROCS", "1") } else { call };
+        match run(call).await {
+            Err(refusal) if refusal.message().starts_with(CRASHED) => log::warn!("{refusal}; once more"),
+            done => return done,
+        }
+    }
+    Err(Refusal::tool_failed("umoci crashes each time it unpacks this; is the disk full?"))
 }
+
+/// How often it is tried where it crashes. Where it cannot go on, as for a full disk, it sums up a blob that another of
+/// its threads still reads, and as often as not dies of that before it has said what was wrong.
+const CRASHES_MAX: usize = 4;
+/// How a crash of a Go program begins, as it is told here.
+const CRASHED: &str = "umoci: panic: ";
 
 /// Adds a layer with everything in `dir` to `layout`'s image `tag`.
 pub async fn insert(tools: &Tools, layout: &Path, tag: &str, dir: &Path) -> Result<(), Refusal> {
@@ -42,7 +57,11 @@ fn words(output: &Output) -> String {
         let text = String::from_utf8_lossy(bytes).into_owned();
         text.lines().rev().find_map(|line| line.split_once('⨯').map(|(_, words)| words.trim().to_owned()))
     };
-    marked(&output.stderr).or_else(|| marked(&output.stdout)).unwrap_or_else(|| output.last_words())
+    let crash = || {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        text.lines().find(|line| line.starts_with("panic: ")).map(str::to_owned)
+    };
+    marked(&output.stderr).or_else(|| marked(&output.stdout)).or_else(crash).unwrap_or_else(|| output.last_words())
 }
 
 fn refusal(words: &str) -> Refusal {
@@ -71,9 +90,12 @@ mod tests {
     fn the_marked_line_speaks() {
         let stderr = "   • unpacking rootfs ...\n   ⨯ create rootfs: unpack layer: verified reader digest mismatch\n";
         let status = std::os::unix::process::ExitStatusExt::from_raw(256);
-        let words = words(&Output { status, stdout: Vec::new(), stderr: stderr.into() });
+        let words = super::words(&Output { status, stdout: Vec::new(), stderr: stderr.into() });
         assert_eq!(words, "create rootfs: unpack layer: verified reader digest mismatch");
         assert!(found_damage(&refusal(&words)));
         assert_eq!(refusal("write: no space left on device").code(), Code::NoSpace);
+        let stderr = "panic: d.nx != 0\n\ngoroutine 1 [running]:\nmain.main()\n\tmain.go:172 +0x32\n";
+        let crash = refusal(&super::words(&Output { status, stdout: Vec::new(), stderr: stderr.into() }));
+        assert!(crash.message().starts_with(CRASHED), "{crash}");
     }
 }

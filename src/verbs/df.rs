@@ -45,7 +45,7 @@ async fn measure(engine: &Engine) -> Result<[(&'static str, Taken); 7], Refusal>
         ("names", images.names),
         ("blobs", images.blobs),
         ("trees", images.trees),
-        ("work", images.work),
+        ("work", images.unfinished()),
         ("containers", containers.layers),
         ("logs", containers.logs),
         ("volumes", engine.volumes.measure().await?),

@@ -41,7 +41,14 @@ pub const VERB: Verb = Verb {
     form: Form { name: "run", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container and run it",
     access: Access::Change,
-    reply_keys: &[&super::image::PROGRESS, &super::start::OK, &STARTED, &super::stream::LOST, &OK],
+    reply_keys: &[
+        &super::image::PROGRESS,
+        &super::image::BLOB_PROGRESS,
+        &super::start::OK,
+        &STARTED,
+        &super::stream::LOST,
+        &OK,
+    ],
     action: Action::Run(|mut args, call| {
         let mut request = Request::read(&mut args)?;
         let shown = Shown::read(&mut args, request.wishes(), &call)?;

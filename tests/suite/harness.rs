@@ -25,6 +25,8 @@ pub struct Setup {
     pub tools: Option<PathBuf>,
     /// Flags more.
     pub flags: Vec<String>,
+    /// Variables more of its environment.
+    pub env: Vec<(String, String)>,
     /// In network and mount namespaces of its own, with busybox's tree at `/srv/busybox` and the subnet that the manual
     /// shows: where fixed ports and paths disturb nobody.
     pub apart: bool,
@@ -75,8 +77,9 @@ impl Setup {
             words.splice(0..0, unshare.into_iter().chain([shell::busybox_rootfs().into()]));
         }
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).envs(self.fault.map(|step| ("GANTRY_FAULT", step)));
-        command.env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));
+        command.args(&words[1..]).env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));
+        command.envs(self.fault.map(|step| ("GANTRY_FAULT", step)));
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
     }
 }

@@ -6,6 +6,7 @@
 // What tests are made of.
 mod conn; // a client's connection, and replies as it reads them
 mod dns; // questions of the DNS, and a server that answers them
+mod fake_registry; // a registry that does what a test says
 mod harness; // the daemon under test, from start to the look for leaks
 mod host; // what a daemon can leave behind on the host
 mod peer; // another host: a network namespace beside this one
@@ -42,12 +43,14 @@ mod networks; // how containers are connected
 mod options; // what a container is given by options
 mod pausing; // containers that are paused
 mod ports; // published ports, from this host and another
+mod pull_kills; // the daemon killed in the middle of pulls
 mod pulls; // images from a real registry
 mod races; // what is asked while something else is under way
 mod raw; // connections that are a process's standard streams
 mod restarting; // what starts again by itself
 mod rotation; // logs that are put aside when they have grown
 mod streams; // standard input in lines, attach, terminals
+mod trust; // whom a pull trusts, and credentials
 mod userns; // user ids of its own
 mod volumes; // files of the host, and what outlives containers
 

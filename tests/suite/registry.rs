@@ -26,6 +26,15 @@ impl Registry {
 
     /// Starts one with more lines of configuration, as an `auth:` section.
     pub fn start_with(more: &str) -> Self {
+        Self::start_as("", more)
+    }
+
+    /// Starts one with more in its `http:` section, as `tls: {…}`.
+    pub fn start_in_http(more: &str) -> Self {
+        Self::start_as(&format!(", {more}"), "")
+    }
+
+    fn start_as(http: &str, more: &str) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("gantry-registry-{}-{serial}", std::process::id()));
@@ -33,7 +42,7 @@ impl Registry {
         let config = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:0\"}}\n{more}",
+             http: {{addr: \"127.0.0.1:0\"{http}}}\n{more}",
             dir.join("data").display()
         );
         std::fs::write(dir.join("config.yml"), config).unwrap();

@@ -37,7 +37,8 @@ impl Progress {
     pub fn update(&mut self, line: &Parsed, console: &mut Console) {
         let Ok(row) = Row::read(line) else { return };
         let stage = row.get("stage");
-        if stage.is_empty() {
+        // One bar is of all that is fetched; what is told of single blobs is in it.
+        if stage.is_empty() || !row.get("blob").is_empty() {
             return;
         }
         let is_new = stage != self.stage;

@@ -90,7 +90,7 @@ pub const VERB: Verb = Verb {
     form: Form { name: "create", required: &[], optional: &["IMAGE"], options: &OPTIONS, argv: Argv::Maybe },
     about: "make a container",
     access: Access::Change,
-    reply_keys: &[&super::image::PROGRESS, &OK],
+    reply_keys: &[&super::image::PROGRESS, &super::image::BLOB_PROGRESS, &OK],
     action: Action::Run(|mut args, call| {
         let request = Request::read(&mut args)?;
         Ok(Box::pin(async move {

@@ -29,6 +29,8 @@ pub const PULL_PLATFORM: Opt = Opt::once("platform", "OS/ARCH[/VARIANT]", "in pl
 
 /// What a pull tells while it goes on.
 pub const PROGRESS: [&str; 3] = ["stage", "done", "total"];
+/// The same, where it is told of one blob.
+pub const BLOB_PROGRESS: [&str; 4] = ["stage", "blob", "done", "total"];
 /// How many reports of a pull may wait; more are dropped, as each outdates the last.
 const REPORTS: usize = 4;
 
@@ -57,8 +59,12 @@ pub async fn obtain(
     let (sender, mut reports) = mpsc::channel(REPORTS);
     let ensured = images::ensure(&call.engine.images, reference, policy, options, Some(sender));
     let told = async {
-        while let Some(Progress { stage, done, total }) = reports.recv().await {
-            call.line(&Line::progress(&PROGRESS, &[&stage, &done, &total])).await;
+        while let Some(Progress { stage, done, total, blob }) = reports.recv().await {
+            let line = match blob {
+                None => Line::progress(&PROGRESS, &[&stage, &done, &total]),
+                Some(blob) => Line::progress(&BLOB_PROGRESS, &[&stage, &blob, &done, &total]),
+            };
+            call.line(&line).await;
         }
     };
     let (image, ()) = futures::join!(ensured, told);

@@ -1,7 +1,7 @@
 //! `image pull`: an image is fetched from its registry.
 
 use super::super::{Access, Action, Argv, Form, Line, Verb};
-use super::{PROGRESS, PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
+use super::{BLOB_PROGRESS, PROGRESS, PULL_AUTHFILE, PULL_PLATFORM, PULL_TLS_VERIFY, obtain, pull_options};
 use crate::images::PullPolicy;
 
 const OK: [&str; 3] = ["name", "digest", "size"];
@@ -17,7 +17,7 @@ pub const VERB: Verb = Verb {
     },
     about: "fetch an image from its registry",
     access: Access::Change,
-    reply_keys: &[&PROGRESS, &OK],
+    reply_keys: &[&PROGRESS, &BLOB_PROGRESS, &OK],
     action: Action::Run(|mut args, call| {
         let (reference, options) = (args.required()?.parse()?, pull_options(&mut args)?);
         Ok(Box::pin(async move {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gantry::images::{PullOptions, PullPolicy, Verify, ask, ensure};
+use gantry::images::{Load, PullOptions, PullPolicy, Save, Verify, ask, ensure};
 use serde_json::{Value, json};
 
 use super::{Place, layout_with_label, on_actix, plain_http, pull, reference, until};
@@ -26,8 +26,24 @@ fn docker_format_keeps_what_oci_has_no_word_for() {
         assert_eq!(image.digest, String::from_utf8(digest.stdout).unwrap().trim(), "as the registry names it");
         assert_eq!(place.holds().await, (1, 1, 4), "manifest, configuration, the one before it, layer");
         drop(image);
-        let reopened = place.reopen(store).await;
-        assert!(pull(&reopened, &name).await.unwrap().config.healthcheck.is_some());
+        let store = place.reopen(store).await;
+        assert!(pull(&store, &name).await.unwrap().config.healthcheck.is_some());
+
+        // Through archives too: ours, and one as docker writes it.
+        let ours = place.dir.join("ours.tar");
+        ask(&store, Save { reference: reference(&name), path: ours.clone() }).await.unwrap();
+        let docker = place.dir.join("docker.tar");
+        let from = format!("dir:{}", place.dir.join("docker-format").display());
+        run(Command::new("skopeo")
+            .args(["copy", "--quiet", &from])
+            .arg(format!("docker-archive:{}", docker.display())));
+        super::remove(&store, &name).await.unwrap();
+        for archive in [ours, docker] {
+            let loaded = ask(&store, Load { path: archive.display().to_string() }).await.unwrap();
+            let config = &loaded[0].config;
+            assert_eq!(config.healthcheck.as_ref().map(|check| check["Test"][1].as_str()), Some(Some("true")));
+            assert_eq!((config.shell.as_slice(), config.stop_timeout), (&["/bin/ash".to_owned()][..], Some(3)));
+        }
     });
 }
 

@@ -48,6 +48,14 @@ fn what_is_saved_loads_again() {
         let digest = pull(&store, &name).await.unwrap().digest.clone();
         let path = place.dir.join("sa:ved.tar");
         ask(&store, Save { reference: reference(&name), path: path.clone() }).await.unwrap();
+        // Docker's tools find in it what OCI's do.
+        let plain = place.dir.join("plain.tar");
+        symlink(&path, &plain).unwrap();
+        for kind in ["docker-archive", "oci-archive"] {
+            run(Command::new("skopeo").args(["inspect", "--config", &format!("{kind}:{}", plain.display())]));
+            let copy = format!("dir:{}", place.dir.join(kind).display());
+            run(Command::new("skopeo").args(["copy", "--quiet", &format!("{kind}:{}", plain.display()), &copy]));
+        }
         let nowhere = Save { reference: reference(&name), path: "/nonexistent/x.tar".into() };
         assert_eq!(code(ask(&store, nowhere).await), Code::NotFound);
         remove(&store, &name).await.unwrap();

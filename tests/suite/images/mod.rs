@@ -5,11 +5,18 @@
     reason = "a test starts programs of its own, and fails by panic"
 )]
 
+mod craft;
+mod errors;
+mod exact;
 pub mod formats;
+mod hostile;
 mod import;
 mod manage;
 mod names;
+mod podman;
 mod pull;
+mod resume;
+mod sharing;
 
 use std::future::Future;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -34,6 +41,7 @@ struct Place {
     dir: PathBuf,
     tools: Tools,
     bus: Bus,
+    max_image_size: u64,
 }
 
 impl Place {
@@ -42,7 +50,7 @@ impl Place {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("gantry-images-{}-{serial}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        Self { dir, tools: Tools::default(), bus: Bus::default() }
+        Self { dir, tools: Tools::default(), bus: Bus::default(), max_image_size: gantry::config::MAX_IMAGE_SIZE }
     }
 
     /// One whose tools are the real ones, but `name`, which is `script`. `$REAL` is the real one, `$LOG` a file.
@@ -90,6 +98,7 @@ impl Place {
             firewall_cooperate: false,
             bridge_links: 512,
             network_spares: 4,
+            max_image_size: self.max_image_size,
             check: false,
         }
     }

@@ -119,6 +119,7 @@ impl World {
             firewall_cooperate: false,
             bridge_links: 512,
             network_spares: 4,
+            max_image_size: gantry::config::MAX_IMAGE_SIZE,
             check: false,
         }
     }
