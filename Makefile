@@ -59,7 +59,7 @@ deb: man completions ## a Debian package, under target/debian
 	$(CARGO) deb --locked --profile $(DEB_PROFILE) --output target/debian/gantryd.deb
 
 bench: setup ## how long a run takes, the daemon's memory, and the pure parts in time and instructions
-	$(CARGO) bench --locked --bench run --bench pure
+	$(CARGO) bench --locked --bench run --bench network --bench pure
 
 # What measures is built the quick way; what is measured is the release build.
 RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target)/release)

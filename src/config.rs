@@ -33,6 +33,13 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// How long a container's log may become, where nothing else is said.
     pub log_bounds: LogBounds,
+    /// Ask another firewall of this host, whose chain drops what is forwarded, for its leave: by rules of ours in its
+    /// chain `DOCKER-USER`, which are removed at the end.
+    pub firewall_cooperate: bool,
+    /// How many links a bridge has before its network gets another.
+    pub bridge_links: usize,
+    /// How many network namespaces are made ahead.
+    pub network_spares: usize,
     /// How many bytes of disk one image may take, unpacked, and its layers as they are fetched; 0 for no bound.
     pub max_image_size: u64,
     /// Print what `check` prints, and exit.
@@ -135,8 +142,20 @@ struct File {
     stop_timeout: Option<u64>,
     log_max_size: Option<String>,
     log_max_files: Option<u32>,
+    firewall_cooperate: Option<bool>,
+    network_spares: Option<usize>,
+    bridge_links: Option<usize>,
     max_image_size: Option<String>,
 }
+
+/// How many links a bridge has where nothing is said, and at most. The first: what is sent to everybody is a packet for
+/// each of them, and the kernel keeps a thousand for a processor (`net.core.netdev_max_backlog`). The second is the kernel's
+/// bound (`BR_MAX_PORTS`, less one).
+const BRIDGE_LINKS: (usize, usize) = (512, 1023);
+
+/// How many network namespaces are made ahead where nothing is said, and at most: each takes some 200 KiB of the kernel's
+/// memory.
+const SPARES: (usize, usize) = (4, 256);
 
 /// The `max-image-size` where nothing is said: more than any image that people make, and less than most disks.
 pub const MAX_IMAGE_SIZE: u64 = 64 << 30;
@@ -209,6 +228,9 @@ impl Config {
             tools: path("tools").or(file.tools),
             stop_timeout: Duration::from_secs(file.stop_timeout.unwrap_or(10)),
             log_bounds,
+            firewall_cooperate: file.firewall_cooperate.unwrap_or(false),
+            bridge_links: file.bridge_links.unwrap_or(BRIDGE_LINKS.0),
+            network_spares: file.network_spares.unwrap_or(SPARES.0),
             max_image_size,
             check: matches.get_flag("check"),
         };
@@ -227,6 +249,12 @@ impl Config {
             if path.to_string_lossy().contains([':', ',', '\\', '"', '\n']) {
                 return Err(format!("{}: a path of the daemon must not hold : , \\ \" or a line feed", path.display()));
             }
+        }
+        if !(1..=BRIDGE_LINKS.1).contains(&self.bridge_links) {
+            return Err(format!("bridge-links: {} is not from 1 to {}", self.bridge_links, BRIDGE_LINKS.1));
+        }
+        if self.network_spares > SPARES.1 {
+            return Err(format!("network-spares: {} are more than {}", self.network_spares, SPARES.1));
         }
         let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         let start = self.bridge.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
@@ -289,7 +317,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("gantry-config-{}.toml", std::process::id()));
         std::fs::write(
             &file,
-            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nmax-image-size = '2g'\n",
+            "bridge = 'file0'\nrun = '/tmp/r'\nstop-timeout = 3\nlog-max-size = '1m'\nlog-max-files = 3\nfirewall-cooperate = true\nnetwork-spares = 0\nmax-image-size = '2g'\n",
         )
         .unwrap();
         let file_name = file.to_str().unwrap();
@@ -298,9 +326,18 @@ mod tests {
         assert_eq!(config.socket, Path::new("/tmp/r/gantry.sock"));
         assert_eq!(config.log_bounds, LogBounds { max_size: 1 << 20, max_files: 3 });
         assert_eq!(config.max_image_size, 2 << 30);
-        for wrong in ["log-max-size = '1'", "log-max-size = 'big'", "log-max-files = 0", "log-max-files = 101"] {
+        assert!(config.firewall_cooperate && config.network_spares == 0);
+        for wrong in [
+            "network-spares = 257",
+            "bridge-links = 0",
+            "bridge-links = 1024",
+            "log-max-size = '1'",
+            "log-max-size = 'big'",
+            "log-max-files = 0",
+            "log-max-files = 101",
+        ] {
             std::fs::write(&file, wrong).unwrap();
-            assert!(read(&["--config", file_name]).unwrap_err().starts_with("log-max-"), "{wrong}");
+            assert!(read(&["--config", file_name]).unwrap_err().starts_with(&wrong[..8]), "{wrong}");
         }
         std::fs::write(&file, "max-image-size = 'huge'").unwrap();
         assert!(read(&["--config", file_name]).unwrap_err().starts_with("max-image-size: "));
@@ -328,6 +365,9 @@ mod tests {
             log_max_size: Some(_),
             log_max_files: Some(_),
             max_image_size: Some(_),
+            firewall_cooperate: Some(_),
+            bridge_links: Some(_),
+            network_spares: Some(_),
         } = all
         else {
             panic!("{all:?}");

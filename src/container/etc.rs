@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::plan::Plan;
 use super::rootfs;
 use crate::id::NetworkMode;
-use crate::network::Attachment;
 use crate::network::dns::resolv;
+use crate::network::{Attachment, Endpoint};
 use crate::refusal::Refusal;
 
 /// Names by which containers of docker and of podman know their host.
@@ -27,43 +27,60 @@ pub fn write(plan: &Plan, attachment: &Attachment) -> Result<(), Refusal> {
     if attachment.shared.is_some() {
         return Ok(());
     }
+    let etc = plan.places.etc();
+    files(plan, &attachment.endpoints)
+        .iter()
+        .try_for_each(|(name, text)| rootfs::write(&etc.join(name), text.as_bytes()))
+}
+
+/// Writes anew what changes where the container's links are others than `before`. In place, for the files are bound over
+/// the image's; one that somebody has changed since is his.
+pub fn rewrite(plan: &Plan, before: &[Endpoint], now: &[Endpoint]) -> Result<(), Refusal> {
+    for ((name, was), (_, is)) in files(plan, before).iter().zip(files(plan, now)) {
+        let path = plan.places.etc().join(name);
+        if *was != is && fs::read_to_string(&path).is_ok_and(|text| text == *was) {
+            rootfs::write(&path, is.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// What the files hold for a container with these links.
+fn files(plan: &Plan, endpoints: &[Endpoint]) -> [(&'static str, String); 3] {
     let on_host = plan.wishes.networking.mode == NetworkMode::Host;
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let hosts = match on_host {
         true => with_wishes(plan, read("/etc/hosts"), Ipv4Addr::LOCALHOST),
-        false => hosts(plan, attachment),
+        false => hosts(plan, endpoints),
     };
     let servers = &plan.wishes.dns;
-    let resolver = match host(attachment) {
+    let resolver = match host(endpoints) {
         Some(ours) => resolv::for_container(&read(resolv::PATH), ours, servers),
         None if on_host => with_servers(&read(resolv::PATH), servers, |_| true),
         // It may be connected while it runs: its servers are then those that it reaches.
         None => with_servers(&behind_the_stub(read), servers, is_reached),
     };
-    let etc = plan.places.etc();
-    rootfs::write(&etc.join("hosts"), hosts.as_bytes())?;
-    rootfs::write(&etc.join("hostname"), format!("{}\n", plan.hostname).as_bytes())?;
-    rootfs::write(&etc.join("resolv.conf"), resolver.as_bytes())
+    [("hosts", hosts), ("hostname", format!("{}\n", plan.hostname)), ("resolv.conf", resolver)]
 }
 
 /// The host as it knows it, which also answers its questions: on the first of its networks that knows the outside.
-fn host(attachment: &Attachment) -> Option<Ipv4Addr> {
-    let outward = attachment.endpoints.iter().find(|endpoint| !endpoint.internal);
-    outward.or(attachment.first()).map(|endpoint| endpoint.gateway)
+fn host(endpoints: &[Endpoint]) -> Option<Ipv4Addr> {
+    let outward = endpoints.iter().find(|endpoint| !endpoint.internal);
+    outward.or(endpoints.first()).map(|endpoint| endpoint.gateway)
 }
 
 /// Its names stand for each of its addresses; for 127.0.0.1 where it has none, and then nothing stands for the host.
-fn hosts(plan: &Plan, attachment: &Attachment) -> String {
+fn hosts(plan: &Plan, endpoints: &[Endpoint]) -> String {
     let names = own_names(&plan.hostname, plan.name.name()).join(" ");
     let mut hosts = LOCAL.to_owned();
-    let mut own: Vec<Ipv4Addr> = attachment.endpoints.iter().map(|endpoint| endpoint.ip).collect();
+    let mut own: Vec<Ipv4Addr> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
     if own.is_empty() {
         own.push(Ipv4Addr::LOCALHOST);
     }
     for ip in own {
         hosts += &format!("{ip}\t{names}\n");
     }
-    let Some(gateway) = host(attachment) else { return with_wishes(plan, hosts, Ipv4Addr::LOCALHOST) };
+    let Some(gateway) = host(endpoints) else { return with_wishes(plan, hosts, Ipv4Addr::LOCALHOST) };
     let is_wished = |name: &&str| plan.wishes.hosts.iter().any(|(wish, _)| wish == name);
     let host: Vec<&str> = HOST.into_iter().filter(|name| !is_wished(name)).collect();
     if !host.is_empty() {

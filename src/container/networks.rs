@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::Container;
 use super::effects::Run;
+use super::plan::Plan;
 use super::state::{Event, Phase};
+use super::{Container, etc};
 use crate::id::{ContainerId, Name, NetworkMode, NetworkName, Networking, Signal};
 use crate::network::{self, Before, Endpoint, Vet};
 use crate::refusal::Refusal;
 use crate::tools::process::Held;
 use crate::undo::Ground;
+use crate::worker::beside;
 
 /// Puts a container on one network more: at once where it runs, and for every start to come.
 #[derive(Message)]
@@ -96,10 +98,15 @@ impl Container {
     fn reconnect(&self, change: Change) -> ResponseActFuture<Self, Result<(), Refusal>> {
         let runs = self.view.borrow().has_process();
         let checked = self.check_change(runs).and_then(|()| change.of(&self.plan.wishes.networking));
-        let (id, ground, asked) = (self.plan.id.clone(), self.ground.clone(), change.clone());
+        let (plan, ground, asked) = (self.plan.clone(), self.ground.clone(), change.clone());
+        let before = self.view.borrow().endpoints.clone();
         let done = async move {
             checked?;
-            asked.carry_out(id, runs, ground).await
+            let endpoints = asked.carry_out(plan.id.clone(), runs, ground).await?;
+            if runs {
+                rewrite_etc(plan, before, endpoints.clone()).await;
+            }
+            Ok(endpoints)
         };
         Box::pin(done.into_actor(self).map(move |done, actor, _| {
             let entered = done.and_then(|endpoints| actor.enter_change(&change, runs, endpoints));
@@ -133,6 +140,14 @@ impl Container {
             self.change_view(|view| view.endpoints = endpoints);
         }
         Ok(())
+    }
+}
+
+/// Its name server may be another now, and so may its own addresses.
+async fn rewrite_etc(plan: Arc<Plan>, before: Vec<Endpoint>, now: Vec<Endpoint>) {
+    let name = plan.name.clone();
+    if let Err(refusal) = beside(move || etc::rewrite(&plan, &before, &now)).await {
+        ::log::warn!("{name}: its files in /etc are as they were before its networks changed: {refusal}");
     }
 }
 

@@ -10,9 +10,10 @@ use super::host::Base;
 use super::message::Endpoint;
 use super::netns::Namespace;
 use super::nfnl::Nfnl;
+use super::occupied::address_of;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
-use super::{bridge, elements, wrong};
+use super::{bridge, elements, fault, flows, wrong};
 use crate::id::{Publish, PublishedPort};
 use crate::refusal::Refusal;
 
@@ -22,6 +23,8 @@ pub struct Rules {
     /// The table `inet NAME`.
     pub table: String,
     nfnl: Arc<Mutex<Nfnl>>,
+    /// For the kernel's memory of flows, which is long, and in whose reading nobody else is to wait for the rules.
+    flows: Arc<Mutex<Nfnl>>,
 }
 
 /// What is to be made.
@@ -62,13 +65,16 @@ impl Plan {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
         let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
+        fault::point("ports");
         let namespace = match self.own {
             Some(own) => Namespace::adopt(own),
             None => self.namespace.map_or_else(Namespace::create, Ok),
         };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
+        fault::point("namespace");
         match join_all(&self.links, &mut namespace).and_then(|()| self.rules.publish(reserved.ports(), &self.links)) {
             Ok(()) => {
+                fault::point("published");
                 reserved.turn_away_the_early();
                 Ok(Made { namespace: namespace.into_descriptor(), reserved })
             }
@@ -92,9 +98,22 @@ fn join_all(links: &[(Endpoint, Base)], namespace: &mut Namespace) -> Result<(),
 pub fn join(host: &mut Rtnl, endpoint: &Endpoint, base: &Base, namespace: &mut Namespace) -> Result<(), Refusal> {
     let Endpoint { link, interface, ip, .. } = endpoint;
     let on = |error: io::Error| wrong(&format!("the link {link} on the bridge {}", base.bridge), &error);
+    if !bridge::stands(host, &base.bridge, base.index).map_err(on)? {
+        let bridge = &base.bridge;
+        return Err(Refusal::wrong_state(format_args!(
+            "the bridge {bridge} was deleted or renamed by somebody; start the daemon anew"
+        )));
+    }
     bridge::join(host, base.index, link, (namespace, interface), *ip).map_err(on)?;
+    bridge::introduce(host, base.index, *ip).map_err(on)?;
+    if base.routed {
+        bridge::lead(host, base.index, *ip, base.gateway).map_err(on)?;
+    }
+    fault::point("link");
     let inside = |error: io::Error| wrong(&format!("the address {ip} in the container"), &error);
-    namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)
+    namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)?;
+    fault::point("address");
+    Ok(())
 }
 
 /// Leads what is for elsewhere out by the first of its networks that has a way out, if one has.
@@ -104,13 +123,16 @@ pub fn way_out<'a>(
 ) -> Result<(), Refusal> {
     let Some(out) = endpoints.find(|endpoint| !endpoint.internal) else { return Ok(()) };
     let failed = |error: io::Error| wrong(&format!("the route by {} in the container", out.gateway), &error);
-    namespace.route(&out.interface, out.gateway).map_err(failed)
+    namespace.route(&out.interface, out.gateway).map_err(failed)?;
+    fault::point("route");
+    Ok(())
 }
 
 impl Rules {
     /// Those of the table `inet TABLE`.
-    pub fn new(table: &str, nfnl: Nfnl) -> Self {
-        Self { table: table.to_owned(), nfnl: Arc::new(Mutex::new(nfnl)) }
+    pub fn open(table: &str) -> io::Result<Self> {
+        let socket = || Ok::<_, io::Error>(Arc::new(Mutex::new(Nfnl::open()?)));
+        Ok(Self { table: table.to_owned(), nfnl: socket()?, flows: socket()? })
     }
 
     fn publish(&self, ports: &[PublishedPort], links: &[(Endpoint, Base)]) -> Result<(), Refusal> {
@@ -120,19 +142,59 @@ impl Rules {
 
     /// Lets the host answer for `ports` with the container at `ip`.
     pub fn lead(&self, ports: &[PublishedPort], ip: Ipv4Addr) -> Result<(), Refusal> {
-        let done = elements::publish(&mut self.lock(), &self.table, ports, ip);
-        done.map_err(|error| wrong(&format!("publishing in the nft table inet {}", self.table), &error))
+        match elements::publish(&mut lock(&self.nfnl), &self.table, ports, ip) {
+            // Somebody took the table away: when it is put back (`mend.rs`) this container is in the books, and its
+            // ports are published with the others'.
+            Err(error) if elements::is_missing(&error) => log::warn!("the nft table inet {} is not there", self.table),
+            done => done.map_err(|error| self.unpublishable(&error))?,
+        }
+        self.forget(ports, |nfnl| flows::forget_early(nfnl, ports, &own_addresses()));
+        Ok(())
     }
 
-    /// Takes the ports of the container at `ip` off the rules.
+    /// The same for ports that may be published already, in a table that was made anew.
+    pub fn lead_again(&self, ports: &[PublishedPort], ip: Ipv4Addr) -> Result<(), Refusal> {
+        let done = elements::publish_again(&mut lock(&self.nfnl), &self.table, ports, ip);
+        done.map_err(|error| self.unpublishable(&error))
+    }
+
+    fn unpublishable(&self, error: &io::Error) -> Refusal {
+        wrong(&format!("publishing in the nft table inet {}", self.table), error)
+    }
+
+    /// Takes the ports of the container at `ip` off the rules, and what was led to it by them.
     pub fn unpublish(&self, ports: &[PublishedPort], ip: Ipv4Addr) {
-        if let Err(error) = elements::unpublish(&mut self.lock(), &self.table, ports, ip) {
+        if let Err(error) = elements::unpublish(&mut lock(&self.nfnl), &self.table, ports, ip) {
             log::warn!("the ports of {ip} are still in the nft table inet {}: {error}", self.table);
+        }
+        self.forget(ports, |nfnl| flows::forget_led(nfnl, ports, ip));
+    }
+
+    /// What cannot be forgotten ends by itself when no packet came for a while.
+    fn forget(&self, ports: &[PublishedPort], forget: impl FnOnce(&mut Nfnl) -> io::Result<usize>) {
+        if !flows::concern(ports) {
+            return;
+        }
+        match forget(&mut lock(&self.flows)) {
+            Ok(0) => {}
+            Ok(count) => log::debug!("{count} flows of UDP to published ports are forgotten"),
+            Err(error) => log::warn!("old flows of UDP to published ports stay: {error}"),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Nfnl> {
-        // A socket has no state that a panic could tear.
-        self.nfnl.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The comment of the table; none where there is no table.
+    pub fn comment(&self) -> io::Result<Option<String>> {
+        lock(&self.nfnl).table_comment(&self.table)
     }
+}
+
+fn lock(socket: &Mutex<Nfnl>) -> MutexGuard<'_, Nfnl> {
+    // A socket has no state that a panic could tear.
+    socket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The host's own addresses, as far as they can be told.
+fn own_addresses() -> Vec<Ipv4Addr> {
+    let addresses = Rtnl::open().and_then(|mut host| host.addresses()).unwrap_or_default();
+    addresses.iter().filter_map(address_of).collect()
 }

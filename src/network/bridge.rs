@@ -3,10 +3,16 @@
 use std::io;
 use std::net::Ipv4Addr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkMessage,
 };
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::RouteScope;
+use nix::libc;
+use rtnetlink::{
+    AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
 
 use super::netns::{self, Namespace};
 use super::rtnl::{self, Rtnl};
@@ -14,8 +20,6 @@ use crate::config::Subnet;
 
 /// What our hardware addresses begin with: locally administered, and what Docker's begin with.
 const VENDOR: [u8; 2] = [0x02, 0x42];
-/// How many links one bridge takes: `BR_MAX_PORTS` of the kernel less one.
-pub const PORTS_MAX: usize = 1023;
 
 /// Bytes that went through a container's link, as the container sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +91,43 @@ pub fn counters(host: &mut Rtnl, name: &str) -> io::Result<Counters> {
     });
     // What our end received is what the container sent.
     Ok(stats.map_or_else(Counters::default, |stats| Counters { rx_bytes: stats.tx_bytes, tx_bytes: stats.rx_bytes }))
+}
+
+/// Whether the bridge `name` is the link `index` still: somebody may have deleted or renamed it.
+pub fn stands(host: &mut Rtnl, name: &str, index: u32) -> io::Result<bool> {
+    Ok(host.link(name)?.is_some_and(|link| link.header.index == index))
+}
+
+/// Makes known which hardware address `ip` has on the link `index`, for good: so nobody asks for it, which on a bridge of a
+/// thousand links is a packet to each; and such entries do not count where the kernel bounds those of all namespaces
+/// together (`net.ipv4.neigh.default.gc_thresh3`).
+pub fn introduce(socket: &mut Rtnl, index: u32, ip: Ipv4Addr) -> io::Result<()> {
+    let mut neighbour = neighbour(index, ip);
+    neighbour.header.state = NeighbourState::Permanent;
+    neighbour.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware_address(ip)));
+    socket.set_neighbour(neighbour)
+}
+
+/// Leads what is for `ip` to the link `index`, where the rest of its network is elsewhere.
+pub fn lead(host: &mut Rtnl, index: u32, ip: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).output_interface(index);
+    host.set_route(route.scope(RouteScope::Link).pref_source(gateway).build())
+}
+
+/// Takes back what [`introduce`] and [`lead`] made, as far as it is there.
+pub fn forget(host: &mut Rtnl, index: u32, ip: Ipv4Addr) -> io::Result<()> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).output_interface(index);
+    let done = [host.delete_neighbour(neighbour(index, ip)), host.delete_route(route.scope(RouteScope::Link).build())];
+    let is_gone = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::ENODEV));
+    done.into_iter().try_for_each(|done| done.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) }))
+}
+
+fn neighbour(index: u32, ip: Ipv4Addr) -> NeighbourMessage {
+    let mut neighbour = NeighbourMessage::default();
+    neighbour.header.family = AddressFamily::Inet;
+    neighbour.header.ifindex = index;
+    neighbour.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)));
+    neighbour
 }
 
 fn index(host: &mut Rtnl, name: &str) -> io::Result<u32> {

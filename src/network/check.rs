@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::bridge;
 use super::netns::Namespace;
-use super::{dns, occupied, pool, rules, wrong};
+use super::{dns, foreign, occupied, pool, rules, wrong};
 use crate::config::{Config, Subnet};
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
@@ -30,9 +30,9 @@ impl Finding {
     }
 }
 
-/// Namespaces, bridges, nft, forwarding and the subnet. May be asked beside a running daemon.
+/// Namespaces, bridges, nft, forwarding, others' firewalls and the subnet. May be asked beside a running daemon.
 pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
-    let own = config.clone();
+    let (own, bridge, cooperate) = (config.clone(), config.bridge.clone(), config.firewall_cooperate);
     // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
     let subnet = config.subnet.unwrap_or(ANY);
     let trial = rules::table("gantry-check", subnet, pool::gateway(subnet), dns::Ports { udp: 53, tcp: 53 });
@@ -41,6 +41,8 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
         Finding::of("netns", beside(try_namespace).await),
         Finding::of("nft", nft),
         Finding::of("ip-forward", beside(try_forwarding).await),
+        Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate)).await),
+        Finding::of("neighbours", beside(try_neighbours).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }
@@ -71,6 +73,30 @@ fn try_forwarding() -> Result<String, Refusal> {
     writable.map_err(|errno| wrong(&format!("{PATH} is 0 and cannot be set"), &errno.into()))?;
     Ok("the host will forward while the daemon runs".to_owned())
 }
+
+/// How many neighbours all network namespaces may know together. The host's entries for our containers do not count
+/// (`bridge.rs`), what these know does.
+fn try_neighbours() -> Result<String, Refusal> {
+    const PATH: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
+    let text = match std::fs::read_to_string(PATH) {
+        // One bound for all namespaces, which the first alone shows.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
+        }
+        text => text.map_err(|error| wrong(PATH, &error))?,
+    };
+    let most: u32 = text.trim().parse().unwrap_or(0);
+    Ok(match most {
+        NEIGHBOURS.. => format!("all containers together may know {most} neighbours"),
+        _ => format!(
+            "all containers together may know {most} neighbours; for more than that many containers raise the sysctl \
+             net.ipv4.neigh.default.gc_thresh3 to {NEIGHBOURS}"
+        ),
+    })
+}
+
+/// Enough for a host full of containers.
+const NEIGHBOURS: u32 = 16384;
 
 fn try_subnet(config: &Config) -> Result<String, Refusal> {
     occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))

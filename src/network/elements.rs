@@ -29,6 +29,12 @@ pub fn publish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4Ad
     if requests.is_empty() { Ok(()) } else { nfnl.commit(&requests) }
 }
 
+/// The same where some of them may be there already.
+pub fn publish_again(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
+    let requests = requests(Verb::AddElements, NLM_F_CREATE, table, ports, ip);
+    if requests.is_empty() { Ok(()) } else { nfnl.commit(&requests) }
+}
+
 /// Takes `ports` of the container at `ip` off again. Those that are gone already, with their table or without, are no
 /// error.
 pub fn unpublish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<()> {
@@ -50,7 +56,8 @@ pub fn unpublish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], ip: Ipv4
     }
 }
 
-fn is_missing(error: &io::Error) -> bool {
+/// Whether it says that the table is not there.
+pub fn is_missing(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOENT)
 }
 
@@ -58,7 +65,9 @@ fn requests(verb: Verb, flags: u16, table: &str, ports: &[PublishedPort], ip: Ip
     let (everywhere, on_address): (Vec<_>, Vec<_>) = ports.iter().partition(|port| port.ip.is_unspecified());
     let maps = [(rules::EVERYWHERE, everywhere), (rules::ON_ADDRESS, on_address)];
     let chunks = maps.iter().flat_map(|(map, ports)| ports.chunks(CHUNK).map(move |chunk| (*map, chunk)));
-    chunks.map(|(map, chunk)| Request { verb, flags, attributes: list(table, map, chunk, verb, ip) }).collect()
+    chunks
+        .map(|(map, chunk)| Request { verb, family: nfnl::INET, flags, attributes: list(table, map, chunk, verb, ip) })
+        .collect()
 }
 
 fn list(table: &str, map: &str, ports: &[&PublishedPort], verb: Verb, ip: Ipv4Addr) -> Vec<u8> {

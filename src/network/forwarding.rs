@@ -49,6 +49,13 @@ pub fn open_loopback(bridge: &str) -> Result<(), Refusal> {
     write(&path(&format!("conf/{bridge}/route_localnet")), "1")
 }
 
+/// Lets the host answer, on `bridge`, for those of its network that are on another bridge; and at once, where the kernel
+/// would wait a while for somebody better (`proxy_delay`). Our own link's too.
+pub fn answer_for_others(bridge: &str) -> Result<(), Refusal> {
+    write(&path(&format!("neigh/{bridge}/proxy_delay")), "0")?;
+    write(&path(&format!("conf/{bridge}/proxy_arp")), "1")
+}
+
 /// Puts the sysctl at `path` back to `value`, unless one of `links` is a bridge of ours, whose daemon has inherited
 /// that duty, or somebody else has changed it since.
 pub fn restore(path: &Path, value: &str, links: &[LinkMessage]) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use super::message::{Create, Row};
 use super::nets::Net;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
-use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
+use super::{Change, Network, bridge, dns, fault, forwarding, pool, rules, subnet, sweep, wrong};
 use crate::config::Subnet;
 use crate::events::Kind;
 use crate::id::NetworkName;
@@ -20,11 +20,11 @@ use crate::tools::nft;
 use crate::worker::beside;
 
 /// What a further network's bridge is to be.
-struct Wish {
-    bridge: String,
-    alias: String,
-    subnet: Option<Subnet>,
-    internal: bool,
+pub struct Wish {
+    pub bridge: String,
+    pub alias: String,
+    pub subnet: Option<Subnet>,
+    pub internal: bool,
 }
 
 impl Network {
@@ -40,15 +40,17 @@ impl Network {
         let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
         let made = async move {
             let base = beside(move || lay(&wish)).await?;
+            fault::point("further-bridge");
             let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
             nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
+            fault::point("further-rules");
             let resolver = dns::Server::start(sockets, base.subnet, forwarder)?;
             Ok((base, resolver))
         };
         Box::pin(made.into_actor(self).then(move |made: Result<(Base, dns::Server), Refusal>, network, _| match made {
             Ok((base, resolver)) => {
                 log::info!("the network {name} is up, {} on the bridge {}", base.subnet, base.bridge);
-                let net = Net::new(base, slot, internal, resolver);
+                let net = Net::new(base, network.links, slot, internal, resolver);
                 let row = network.row(&name, &net);
                 network.bus.publish(Kind::Network, name.as_str(), "create", Vec::new());
                 network.nets.insert(name, net);
@@ -82,17 +84,25 @@ impl Network {
             Ok(net) => net,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let gone = self.take_away(net.base.bridge.clone());
+        let parts = net.more.iter().map(|part| part.base.bridge.clone()).collect();
+        let gone = self.take_away_all(parts);
+        let first = net.base.bridge.clone();
+        let gone = gone.then(move |gone, network, _| match gone {
+            Ok(()) => network.take_away(first),
+            Err(refusal) => Box::pin(actix::fut::err(refusal)),
+        });
         Box::pin(gone.then(move |gone, network, _| match gone {
             Ok(()) => {
+                fault::point("further-gone");
                 network.bus.publish(Kind::Network, name.as_str(), "remove", Vec::new());
-                let (tools, ruleset) =
-                    (network.tools.clone(), rules::remove(&network.rules.table, &net.base, net.internal));
+                let (tools, table) = (network.tools.clone(), &network.rules.table);
+                let ruleset = net.parts("delete", table) + &rules::remove(table, &net.base, net.internal);
                 let unruled = async move {
                     // The bridge is gone: what is left of it in the rules fits nothing.
                     if let Err(refusal) = nft::load(&tools, ruleset).await {
                         log::warn!("the rules of {}: {refusal}", net.base.bridge);
                     }
+                    fault::point("further-unruled");
                     Ok(())
                 };
                 Box::pin(unruled.into_actor(network)) as Change<_>
@@ -121,7 +131,7 @@ impl Network {
     }
 
     /// Deletes the bridge of a further network, made whole or half, and strikes it from the journal.
-    fn take_away(&mut self, bridge: String) -> Change<Result<(), Refusal>> {
+    pub(super) fn take_away(&mut self, bridge: String) -> Change<Result<(), Refusal>> {
         let step = Step::Link { name: bridge.clone() };
         let deleted = beside(move || sweep::delete_bridge(&bridge, true).map(drop));
         Box::pin(deleted.into_actor(self).map(move |deleted, network, _| {
@@ -139,12 +149,12 @@ impl Network {
 fn lay(wish: &Wish) -> Result<Base, Refusal> {
     let _turn = Lock::turn()?;
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-    let subnet = subnet::choose(wish.subnet, &occupied(&mut host, None)?)?;
+    let subnet = subnet::choose(wish.subnet, &occupied(&mut host, |_| false)?)?;
     let gateway = pool::gateway(subnet);
     let index = bridge::create(&mut host, &wish.bridge, &wish.alias, gateway, subnet);
     let index = index.map_err(|error| wrong(&format!("the bridge {}", wish.bridge), &error))?;
     if !wish.internal {
         forwarding::open_loopback(&wish.bridge)?;
     }
-    Ok(Base { bridge: wish.bridge.clone(), index, subnet, gateway })
+    Ok(Base { bridge: wish.bridge.clone(), index, subnet, gateway, routed: false })
 }

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use super::lock::Lock;
 use super::occupied::occupied;
 use super::rtnl::Rtnl;
-use super::sweep::{journal_path, sweep, sweep_links, undo};
-use super::{bridge, dns, forwarding, marker, pool, rules, subnet, wrong};
+use super::sweep::{journal_path, sweep, sweep_links, sweep_renamed, undo};
+use super::{bridge, dns, fault, foreign, forwarding, marker, pool, rules, subnet, wrong};
 use crate::config::{Config, Subnet};
 use crate::journal::{Journal, Step};
 use crate::refusal::Refusal;
@@ -25,6 +25,8 @@ pub struct Base {
     pub subnet: Subnet,
     /// Its address.
     pub gateway: Ipv4Addr,
+    /// It is not its network's first: what is for its containers is routed to it, one by one.
+    pub routed: bool,
 }
 
 /// What stands on the host, and the right to it.
@@ -46,7 +48,10 @@ pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let (turn, (base, alias), journal) = beside(move || prepare(&config)).await?;
     let mut host = Host { base, alias, sockets: None, journal, lock };
     let loaded = match host.listen() {
-        Ok(ruleset) => nft::load(tools, ruleset).await,
+        Ok(ruleset) => {
+            fault::point("sockets");
+            nft::load(tools, ruleset).await.inspect(|()| fault::point("table"))
+        }
         Err(refusal) => Err(refusal),
     };
     match loaded {
@@ -67,7 +72,10 @@ impl Host {
     /// undone is told in the log and stays in the journal. Blocks.
     pub fn take_down(self) {
         let turn = Lock::turn().inspect_err(|refusal| log::warn!("{}", refusal.message()));
+        log_failure(foreign::withdraw(&self.base.bridge).map(drop));
         log_failure(sweep_links(&self.base.bridge).map(drop));
+        log_failure(sweep_renamed(&self.base.bridge).map(drop));
+        fault::point("swept");
         self.undo();
         drop(turn);
     }
@@ -123,15 +131,17 @@ fn prepare(config: &Config) -> Result<(Lock, (Base, String), Journal), Refusal> 
 
 fn lay(config: &Config, journal: &mut Journal) -> Result<(Base, String), Refusal> {
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-    let subnet = subnet::choose(config.subnet, &occupied(&mut host, None)?)?;
+    let subnet = subnet::choose(config.subnet, &occupied(&mut host, |_| false)?)?;
     let found = forwarding::found(&host.links().map_err(|error| wrong("the host's links", &error))?)?;
     let (name, gateway) = (config.bridge.clone(), pool::gateway(subnet));
     forwarding::open(&found, journal)?;
+    fault::point("sysctls");
     journal.record(Step::Link { name: name.clone() })?;
-    let alias = marker::alias(&found, &config.root);
+    let alias = marker::alias(&found, &name, &config.root);
     let index = bridge::create(&mut host, &name, &alias, gateway, subnet);
     let index = index.map_err(|error| wrong(&format!("the bridge {name}"), &error))?;
     forwarding::open_loopback(&name)?;
+    fault::point("bridge");
     journal.record(Step::Table { name: name.clone() })?;
-    Ok((Base { bridge: name, index, subnet, gateway }, alias))
+    Ok((Base { bridge: name, index, subnet, gateway, routed: false }, alias))
 }

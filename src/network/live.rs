@@ -11,7 +11,7 @@ use super::message::Endpoint;
 use super::netns::{LINK, Namespace};
 use super::rtnl::Rtnl;
 use super::seats::{Refused, Seat, Wish};
-use super::{Change, Network, bridge, wrong};
+use super::{Change, Network, bridge, growth, wrong};
 use crate::id::{ContainerId, NetworkName, PublishedPort};
 use crate::refusal::Refusal;
 
@@ -25,7 +25,9 @@ impl Network {
             Ok(checked) => checked,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let plugged = seat.into_actor(self).then(move |seat, network, ctx| network.plug(held, &name, seat, ctx));
+        let on = name.clone();
+        let seated = seat.into_actor(self).then(move |seat, network, _| network.widen_for(seat, on));
+        let plugged = seated.then(move |seat, network, ctx| network.plug(held, &name, seat, ctx));
         Box::pin(plugged.then(move |(held, done), network, _| network.put_back(id, held, done)))
     }
 
@@ -40,7 +42,9 @@ impl Network {
         if held.namespace.is_none() || held.attachment.shared.is_some() {
             return Err(Refusal::wrong_state("its network is not its own"));
         }
-        member.held.take().ok_or_else(busy)
+        let held = member.held.take().ok_or_else(busy)?;
+        member.leads = held.answers_at().map(|ip| (held.reserved.ports().to_vec(), ip));
+        Ok(held)
     }
 
     fn check_connect(
@@ -72,7 +76,8 @@ impl Network {
         let made = seat.map_err(|refused| self.no_seat(refused)).and_then(|seat| {
             let net = self.nets.get(name).ok_or_else(|| self.unknown(name))?;
             let endpoint = net.endpoint(name, &self.names, &seat, free_interface(&held.attachment.endpoints));
-            Ok((endpoint, net.base.clone(), seat, part(&held)?))
+            let base = net.base_of(&seat).ok_or_else(|| growth::missing(name))?.clone();
+            Ok((endpoint, base, seat, part(&held)?))
         });
         let (endpoint, base, seat, namespace) = match made {
             Ok(made) => made,
@@ -146,6 +151,7 @@ impl Network {
             Err(refusal) => {
                 if let Some(member) = self.members.get_mut(id) {
                     member.held = Some(held);
+                    member.leads = None;
                 }
                 return Err(refusal);
             }
@@ -179,6 +185,7 @@ impl Network {
             return Box::pin(actix::fut::err(Refusal::internal("a container that was changed is not in the books")));
         };
         member.held = Some(held);
+        member.leads = None;
         if !self.closing && member.waiting.is_empty() {
             return Box::pin(actix::fut::ok(()));
         }

@@ -19,13 +19,13 @@ pub const SYSCTLS: [&str; 2] = ["conf/all/accept_redirects", "ip_forward"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found(pub [String; 2]);
 
-/// The alias of a bridge whose daemon keeps its data in `root`.
-pub fn alias(found: &Found, root: &Path) -> String {
+/// The alias of a bridge of the daemon whose first bridge is called `bridge`, and which keeps its data in `root`.
+pub fn alias(found: &Found, bridge: &str, root: &Path) -> String {
     let mut text = GANTRY.to_owned();
     for (key, value) in SYSCTLS.iter().zip(&found.0) {
         text.push_str(&format!(" {key}={value}"));
     }
-    text.push_str(&format!(" root={}", root.display()));
+    text.push_str(&format!(" bridge={bridge} root={}", root.display()));
     text.truncate(text.floor_char_boundary(ALIAS_MAX));
     text
 }
@@ -33,6 +33,11 @@ pub fn alias(found: &Found, root: &Path) -> String {
 /// Whether a link with this alias is a bridge of ours.
 pub fn is_ours(alias: &str) -> bool {
     alias.split(' ').next() == Some(GANTRY)
+}
+
+/// Whether a link with this alias is a bridge of the daemon whose first is called `bridge`, whatever it is called now.
+pub fn is_of(alias: &str, bridge: &str) -> bool {
+    is_ours(alias) && alias.split(' ').any(|word| word.strip_prefix("bridge=") == Some(bridge))
 }
 
 /// What the alias of a bridge of ours says was found.
@@ -50,11 +55,12 @@ mod tests {
     #[test]
     fn an_alias_tells_what_was_found() {
         let was = Found(["1".to_owned(), "0".to_owned()]);
-        let text = alias(&was, Path::new("/var/lib/gantry"));
-        assert_eq!(text, "gantry conf/all/accept_redirects=1 ip_forward=0 root=/var/lib/gantry");
+        let text = alias(&was, "gantry0", Path::new("/var/lib/gantry"));
+        assert_eq!(text, "gantry conf/all/accept_redirects=1 ip_forward=0 bridge=gantry0 root=/var/lib/gantry");
+        assert!(is_of(&text, "gantry0") && !is_of(&text, "gantry") && !is_of("mine bridge=gantry0", "gantry0"));
         assert!(is_ours(&text));
         assert_eq!(found(&text), Some(was.clone()));
-        let long = alias(&was, Path::new(&"/é".repeat(200)));
+        let long = alias(&was, "gantry0", Path::new(&"/é".repeat(200)));
         assert!(long.len() <= ALIAS_MAX && found(&long) == Some(was));
     }
 

@@ -12,7 +12,7 @@ use super::message::{Attach, Attachment, Before, Endpoint, Identity, Resident, S
 use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
 use super::seats::{Refused, Seat, Wish};
-use super::{Change, Network, dns};
+use super::{Change, Network, dns, fault, growth, leaving};
 use crate::events::Kind;
 use crate::id::{ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
@@ -31,6 +31,8 @@ pub struct Member {
     dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
     pub held: Option<Held>,
+    /// What the rules have of it while that is being changed: its ports, and where they lead.
+    pub leads: Option<(Vec<PublishedPort>, Ipv4Addr)>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
@@ -122,7 +124,7 @@ impl Network {
         let (name, networking, publish) = (attach.name.clone(), attach.networking.clone(), attach.publish.clone());
         let (identity, waiting) = (attach.identity.clone(), Vec::new());
         let dns = attach.dns.clone();
-        let member = Member { name, networking, networks, identity, publish, dns, held: None, waiting };
+        let member = Member { name, networking, networks, identity, publish, dns, held: None, leads: None, waiting };
         self.members.insert(attach.id.clone(), member);
         self.count();
         Ok(())
@@ -192,7 +194,8 @@ impl Network {
             let Some(net) = self.nets.get(name) else { return Box::pin(actix::fut::err(self.unknown(name))) };
             let endpoint = net.endpoint(name, &self.names, seat, format!("{LINK}{nth}"));
             endpoints.push(endpoint.clone());
-            plan.links.push((endpoint, net.base.clone()));
+            let Some(base) = net.base_of(seat) else { return Box::pin(actix::fut::err(growth::missing(name))) };
+            plan.links.push((endpoint, base.clone()));
         }
         let made = self.job(move || plan.make());
         Box::pin(made.map(|made| Ok((endpoints, seats, made?))).into_actor(self))
@@ -325,10 +328,14 @@ impl Network {
         let (rules, answers_at, own) = (self.rules.clone(), held.answers_at(), held.own().to_vec());
         own.iter().for_each(|endpoint| self.withdraw(endpoint));
         let Held { attachment, namespace, reserved, seats, lasts } = held;
+        let places: Vec<_> = own.iter().zip(&seats).filter_map(|(endpoint, seat)| self.place(endpoint, seat)).collect();
         // In this order: a process that gets a port must get its traffic too.
         let unpublished = self.job(move || {
             answers_at.into_iter().for_each(|ip| rules.unpublish(reserved.ports(), ip));
+            fault::point("unpublished");
             drop(reserved);
+            fault::point("ports-freed");
+            leaving::forget(&places);
         });
         Box::pin(unpublished.into_actor(self).map(move |_, network, ctx| {
             if let Some(member) = network.members.get(&id) {
@@ -336,9 +343,10 @@ impl Network {
             }
             // In this order: the notice must find the links among those that leave.
             for (endpoint, seat) in attachment.endpoints.into_iter().zip(seats) {
-                network.leave(endpoint, seat, ctx);
+                network.leave_forgotten(endpoint, seat, ctx);
             }
             drop((namespace, lasts));
+            fault::point("namespace-dropped");
             network.strike(&id);
         }))
     }

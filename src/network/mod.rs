@@ -2,13 +2,14 @@
 //!
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
 //! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
-//! `further` makes and removes networks, `live` links of containers that run. Pure: `pool`, `subnet`, `names`, `marker`,
+//! `further` makes and removes networks, `growth` further bridges of one, `live` links of containers that run; `mend` puts
+//! back what others take away, `foreign` sees to other firewalls. Pure: `pool`, `subnet`, `names`, `marker`,
 //! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
-//! and `elements` (raw, for each container).
+//! and `elements` (raw, for each container); `transactions` hears what others do to them, `flows` is about conntrack.
 //!
 //! What is where on the host, all derived from the name of the bridge:
 //! - the bridge itself, whose alias says that it is ours and what the host's sysctls were before (`marker`), and a bridge
-//!   `BRIDGE.nN` for each further network;
+//!   `BRIDGE.nN` for each further network, `BRIDGE.mSSN` where one has outgrown its own;
 //! - the nft table `inet BRIDGE`, in which a published port is one element of a map;
 //! - a link `BRIDGE.N` for each container, whose other end is `eth0` in the container's namespace, and `BRIDGE.vN` where it
 //!   is on a further network;
@@ -24,20 +25,27 @@ mod bridge;
 mod check;
 pub mod dns;
 mod elements;
+pub mod fault;
+mod flows;
+mod foreign;
 mod forwarding;
 mod further;
+mod growth;
 mod host;
 mod leaving;
 mod live;
 mod lock;
 mod marker;
 mod members;
+mod mend;
 mod message;
 mod names;
 mod naming;
 mod netns;
 mod nets;
 mod nfnl;
+mod nfread;
+mod notices;
 mod occupied;
 mod pool;
 mod ports;
@@ -47,6 +55,7 @@ mod seats;
 mod spares;
 mod subnet;
 mod sweep;
+mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -54,9 +63,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::FutureExt;
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
@@ -77,8 +84,10 @@ use attach::Rules;
 use host::Host;
 use leaving::Leaving;
 use members::Member;
+use mend::Mending;
 use names::LinkNames;
 use nets::Net;
+use notices::Heard;
 use spares::Spares;
 
 /// How many jobs run beside the thread at once: the kernel does them one after another anyway.
@@ -111,7 +120,12 @@ pub struct Network {
     open: watch::Sender<usize>,
     closing: bool,
     bus: Bus,
-    monitor: actix_rt::task::JoinHandle<()>,
+    /// What becomes of our table.
+    mending: Mending,
+    /// Other firewalls are asked for their leave.
+    cooperate: bool,
+    /// How many links a bridge takes.
+    links: usize,
     /// Who asks elsewhere for the name servers of all networks.
     forwarder: Rc<dns::Forwarder>,
 }
@@ -120,45 +134,49 @@ impl Network {
     /// Makes bridge and table anew, after a sweep of what a dead run of the same bridge left. Refused, with nothing left
     /// behind, where something of the same name is not ours, or another daemon has it.
     pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
-        let nfnl = nfnl::Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-        let links = rtnetlink::new_multicast_connection(&[rtnetlink::MulticastGroup::Link]);
-        let (connection, _, notices) = links.map_err(|error| wrong("notices of links", &error))?;
+        let links = notices::of(notices::LINKS).map_err(|error| wrong("notices of links", &error))?;
+        let rules = Rules::open(&config.bridge).map_err(|error| wrong("a netlink socket", &error))?;
         let mut host = host::raise(config, tools).await?;
         let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
         let sockets = host.sockets.take().ok_or_else(|| Refusal::internal("the name server has no sockets"));
-        let started =
-            sockets.and_then(|sockets| dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone())));
-        let resolver = match started {
-            Ok(resolver) => resolver,
+        let started = sockets.and_then(|sockets| {
+            let resolver = dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone()))?;
+            Ok((resolver, notices::of(notices::RULES).map_err(|error| wrong("notices of rules", &error))?))
+        });
+        let (resolver, changes) = match started {
+            Ok(started) => started,
             Err(refusal) => {
                 look(move || host.take_down()).await?;
                 return Err(refusal);
             }
         };
-        let monitor = actix_rt::spawn(connection);
         let base = host.base.clone();
         log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            spares: Spares::default(),
+            spares: Spares::new(config.network_spares),
             members: HashMap::new(),
             leaving: HashMap::new(),
             ports_max: ports::bound_for_all(),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            rules: Rules::new(&base.bridge, nfnl),
+            mending: Mending::of(&base.bridge),
+            links: config.bridge_links,
+            cooperate: config.firewall_cooperate,
+            rules,
             host: Some(host),
             turn: Arc::default(),
             tools: tools.clone(),
-            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, 0, false, resolver))]),
+            nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, config.bridge_links, 0, false, resolver))]),
             bus,
-            monitor,
             forwarder,
         };
         network.spares.fill();
         Ok(Self::create(|ctx| {
-            ctx.add_stream(notices);
+            ctx.add_stream(links.map(Notice::OfLinks));
+            ctx.add_stream(changes.map(Notice::OfRules));
+            network.look_at_others(ctx);
             network
         }))
     }
@@ -171,7 +189,6 @@ impl Actor for Network {
 impl Drop for Network {
     fn drop(&mut self) {
         self.spares.close();
-        self.monitor.abort();
     }
 }
 
@@ -189,6 +206,8 @@ impl Handler<Attach> for Network {
         }
         let before = before.unwrap_or_default();
         let seats = self.seat(&networking, &before);
+        let on = if let NetworkMode::On(names) = &networking.mode { names.clone() } else { Vec::new() };
+        let seats = seats.then(move |seats, network, _| network.widen(seats, on));
         let made =
             seats.then(move |seats, network, _| network.begin(seats, &networking, publish, before.ports, namespace));
         Box::pin(made.then(move |made, network, ctx| network.settle(id, made, ctx)))
@@ -274,7 +293,7 @@ impl Handler<Close> for Network {
             turn.await
         };
         Box::pin(quiet.into_actor(self).then(|turn, network, _| {
-            network.nets.values_mut().for_each(|net| net.resolver = None);
+            network.nets.values_mut().for_each(|net| (net.resolver = None, net.more.clear()).1);
             let host = network.host.take();
             let down = beside(move || Ok(host.map(Host::take_down)));
             down.map(move |_| drop(turn)).into_actor(network)
@@ -282,22 +301,27 @@ impl Handler<Close> for Network {
     }
 }
 
-type Notice = (NetlinkMessage<RouteNetlinkMessage>, netlink_sys::SocketAddr);
+/// What the kernel tells unasked.
+enum Notice {
+    OfLinks(Heard),
+    OfRules(Heard),
+}
 
-/// The kernel tells of every link that comes, changes or goes. (Notices can be lost when very many come at once: then
-/// the time limit of each leaving link serves.)
 impl StreamHandler<Notice> for Network {
-    fn handle(&mut self, (notice, _): Notice, _: &mut Context<Self>) {
-        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) = notice.payload
-            // The same of another family says that a link is no port of a bridge any more.
-            && link.header.interface_family == AddressFamily::Unspec
-        {
-            self.vanished(rtnl::name(&link));
+    fn handle(&mut self, notice: Notice, ctx: &mut Context<Self>) {
+        match notice {
+            Notice::OfLinks(heard) => self.links_changed(&heard, ctx),
+            Notice::OfRules(heard) => self.rules_changed(&heard, ctx),
         }
     }
 
+    /// One of the two streams: the other goes on.
     fn finished(&mut self, _: &mut Context<Self>) {
-        log::warn!("the kernel's notices of links have ended; addresses are freed after a delay from now on");
+        if !self.closing {
+            log::warn!(
+                "some notices of the kernel's have ended; what others do to links or rules is seen late, or not"
+            );
+        }
     }
 }
 
@@ -335,12 +359,14 @@ pub async fn counters(links: Vec<String>) -> Result<Counters, Refusal> {
 
 /// What it means that the kernel refused `what`.
 fn wrong(what: &str, error: &std::io::Error) -> Refusal {
-    use nix::libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
+    use nix::libc::{EACCES, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, EPERM};
     let message = format_args!("{what}: {error}");
     match error.raw_os_error() {
         Some(ENOMEM | ENOBUFS) => Refusal::out_of_memory(message),
         Some(EPERM | EACCES) => Refusal::denied(message),
         Some(EMFILE | ENFILE) => Refusal::busy(message),
+        // What unshare(2) says of `user.max_net_namespaces`.
+        Some(ENOSPC) => Refusal::busy(format_args!("{what}: there are as many as this host may have")),
         _ => Refusal::internal(message),
     }
 }

@@ -11,7 +11,7 @@ const DIGITS: usize = 6;
 
 /// How the links of one daemon are called on the host: `BRIDGE.N`, or `g.HASH.N` where the bridge's name is too long
 /// for that. N is the host part of the container's address, so two links are never called the same. With a letter before
-/// the number it is the bridge of a further network (`n`), or a link on one (`v`).
+/// the number it is the bridge of a further network (`n`), a further bridge of any (`m`), or a link on such a network (`v`).
 ///
 /// No daemon's own bridge has a dot in its name, and what follows the prefix is digits alone: so `gantry0` never takes a link
 /// of `gantry01` for its own, nor `g` one of a hash.
@@ -41,15 +41,30 @@ impl LinkNames {
         format!("{}n{slot:x}", self.prefix)
     }
 
+    /// The name for the `nth` further bridge of the network `slot`: `BRIDGE.mSSN`.
+    pub fn part(&self, slot: u8, nth: usize) -> String {
+        format!("{}m{slot:02x}{nth:x}", self.prefix)
+    }
+
+    /// What all of them begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The name for a link at `port` of that bridge: `BRIDGE.vSSPPP`. The address does not fit beside the slot, the port
     /// does.
     pub fn at(&self, slot: u8, port: u16) -> String {
         format!("{}v{slot:02x}{port:03x}", self.prefix)
     }
 
-    /// Whether `link` is called as the bridge of a further network is.
+    /// Whether `link` is called as a further bridge of the first network is.
+    pub fn owns_part(&self, link: &str) -> bool {
+        link.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix("m00")).is_some_and(is_number)
+    }
+
+    /// Whether `link` is called as the bridge of a further network is, or as a further bridge.
     pub fn owns_bridge(&self, link: &str) -> bool {
-        link.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix('n')).is_some_and(is_number)
+        link.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(['n', 'm'])).is_some_and(is_number)
     }
 
     /// Whether `link` is called as ours are.
@@ -73,19 +88,21 @@ mod tests {
             ["gantry0", "gantry01", "gantry", "g", "gantry0-0", "g12345", "fifteen-letters", "fifteen-lettert"];
         for bridge in bridges {
             let names = LinkNames::new(bridge);
-            for name in [names.of(Ipv4Addr::new(10, 255, 255, 254), 8), names.at(255, 1022), names.at(1, 0)] {
+            for name in [names.of(Ipv4Addr::new(10, 255, 255, 254), 8), names.at(255, 4095), names.at(1, 0)] {
                 assert!(name.len() <= NAME_MAX, "{name}");
                 for other in bridges {
                     assert_eq!(LinkNames::new(other).owns(&name), other == bridge, "{other} {name}");
                     assert!(!LinkNames::new(other).owns_bridge(&name), "{other} {name}");
                 }
             }
-            let further = names.bridge(255);
-            assert!(further.len() <= NAME_MAX, "{further}");
-            for other in bridges {
-                assert_eq!(LinkNames::new(other).owns_bridge(&further), other == bridge, "{other} {further}");
-                assert!(!LinkNames::new(other).owns(&further), "{other} {further}");
+            for further in [names.bridge(255), names.part(255, 7)] {
+                assert!(further.len() <= NAME_MAX, "{further}");
+                for other in bridges {
+                    assert_eq!(LinkNames::new(other).owns_bridge(&further), other == bridge, "{other} {further}");
+                    assert!(!LinkNames::new(other).owns(&further), "{other} {further}");
+                }
             }
+            assert!(names.owns_part(&names.part(0, 1)) && !names.owns_part(&names.part(1, 0)));
         }
         assert!(!LinkNames::new("g").owns("g.") && !LinkNames::new("g").owns("g"));
     }

@@ -62,6 +62,7 @@ impl Namespace {
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
         // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)
         silence_ipv6("default");
+        stop_forwarding();
         Ok(Self { descriptor, inside })
     }
 
@@ -75,7 +76,8 @@ impl Namespace {
         &mut self.inside
     }
 
-    /// Gives the link that was moved here its address.
+    /// Gives the link that was moved here its address. (Not the gateway's hardware address: it is asked for until the port of
+    /// the bridge forwards, which may be a while after its link is up, and what was sent before that would be lost.)
     pub fn configure(&mut self, link: &str, ip: Ipv4Addr, prefix: u8) -> io::Result<()> {
         let index = self.index(link)?;
         self.inside.set_link(LinkUnspec::new_with_index(index).up().build())?;
@@ -96,6 +98,17 @@ impl Namespace {
     /// The bare descriptor: the namespace, configured, lives on with it and with the processes in it.
     pub fn into_descriptor(self) -> OwnedFd {
         self.descriptor
+    }
+}
+
+/// Keeps the calling thread's network namespace from forwarding: it is born with the habits of the host, which forwards
+/// for its containers, and a container is no router unless it asks to be (`sysctl=`, which comes after).
+fn stop_forwarding() {
+    const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
+    let forwards = std::fs::read_to_string(PATH).is_ok_and(|value| value.trim() != "0");
+    // Writing takes the lock on all links of the host.
+    if forwards && let Err(error) = std::fs::write(PATH, "0") {
+        log::debug!("{PATH} of a container stays as the host's: {error}");
     }
 }
 

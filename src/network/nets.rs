@@ -1,5 +1,6 @@
 //! The books of networks: which there are, and who may be connected to them how.
 
+use super::growth::Part;
 use super::host::Base;
 use super::message::{Endpoint, Row};
 use super::names::LinkNames;
@@ -12,6 +13,8 @@ use crate::refusal::Refusal;
 pub struct Net {
     /// Its bridge and addresses.
     pub base: Base,
+    /// Its further bridges, in the order of their making (`growth.rs`).
+    pub more: Vec<Part>,
     /// It has no way out.
     pub internal: bool,
     /// Its number: 0 is the one that is there from the start.
@@ -23,9 +26,17 @@ pub struct Net {
 }
 
 impl Net {
-    /// The network on the bridge of `base`.
-    pub fn new(base: Base, slot: u8, internal: bool, resolver: dns::Server) -> Self {
-        Self { seats: Seats::new(base.subnet), base, internal, slot, resolver: Some(resolver) }
+    /// The network on the bridge of `base`, which takes `links` links.
+    pub fn new(base: Base, links: usize, slot: u8, internal: bool, resolver: dns::Server) -> Self {
+        Self { seats: Seats::new(base.subnet, links), base, more: Vec::new(), internal, slot, resolver: Some(resolver) }
+    }
+
+    /// The bridge on which `seat` is, where it is made.
+    pub fn base_of(&self, seat: &Seat) -> Option<&Base> {
+        match seat.part() {
+            0 => Some(&self.base),
+            nth => self.more.get(nth - 1).map(|part| &part.base),
+        }
     }
 
     /// The link of whoever has `seat`.

@@ -1,28 +1,30 @@
-//! Raw nfnetlink: batches of nf_tables messages, and the one look at a table's comment. The few messages that we need
-//! are written down here byte by byte; starting `nft` for them would cost a thousand times as much.
+//! Raw nfnetlink: batches of nf_tables messages, and looks at what is there. The few messages that we need are written
+//! down here byte by byte (and read in `nfread.rs`); starting `nft` for them would cost a thousand times as much.
 //!
 //! The kernel carries a batch out within the system call that sends it, and may wait there for whoever else changes
 //! rules. So none of this runs on the daemon's thread.
 
 use std::io::{self, Error};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::nfread::{HEADERS, Message, comment_of, end_of, error_of, messages_of, sequence_of};
+
 /// `NFNL_SUBSYS_NFTABLES`.
-const SUBSYSTEM: u16 = 10;
+pub const SUBSYSTEM: u16 = 10;
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
 const BATCH: (u16, u16) = (0x10, 0x11);
 /// `NFPROTO_INET`.
-const INET: u8 = 1;
+pub const INET: u8 = 1;
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+pub const IP: [u8; 2] = [2, 10];
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
-/// `NFTA_TABLE_NAME` and `NFTA_TABLE_USERDATA`.
-const TABLE_ATTRIBUTES: (u16, u16) = (1, 6);
-/// Bytes of a netlink header, and of the nfnetlink header behind it.
-const HEADERS: usize = 16 + 4;
+/// `NFTA_TABLE_NAME`.
+const TABLE_NAME: u16 = 1;
 /// A batch longer than this needs a longer send buffer than a socket is born with.
 const SEND_BUFFER: usize = 64 << 10;
 /// An answer is an acknowledgement, or one table.
@@ -36,16 +38,31 @@ pub enum Verb {
     GetTable = 1,
     /// `NFT_MSG_DELTABLE`.
     DeleteTable = 2,
+    /// `NFT_MSG_GETCHAIN`.
+    GetChain = 4,
+    /// `NFT_MSG_GETRULE`.
+    GetRule = 7,
+    /// `NFT_MSG_DELRULE`.
+    DeleteRule = 8,
     /// `NFT_MSG_NEWSETELEM`.
     AddElements = 12,
     /// `NFT_MSG_DELSETELEM`.
     DeleteElements = 14,
 }
 
+impl Verb {
+    /// The message's type.
+    pub fn kind(self) -> u16 {
+        (SUBSYSTEM << 8) | self as u16
+    }
+}
+
 /// One message of a batch: what is asked, its flags beside `NLM_F_REQUEST`, its attributes.
 pub struct Request {
     /// What is asked.
     pub verb: Verb,
+    /// Of which family: [`INET`], or one of [`IP`].
+    pub family: u8,
     /// Flags such as `NLM_F_CREATE`.
     pub flags: u16,
     /// Its attributes, as [`attribute`] writes them.
@@ -92,14 +109,14 @@ impl Nfnl {
     /// Carries `requests` out as one transaction: all of them or none.
     pub fn commit(&mut self, requests: &[Request]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        self.message(&mut bytes, BATCH.0, 0, SUBSYSTEM, &[]);
+        self.message(&mut bytes, BATCH.0, 0, (0, SUBSYSTEM), &[]);
         for (left, request) in (0..requests.len()).rev().zip(requests) {
             // One acknowledgement is enough; what fails is told in any case.
             let flags = if left == 0 { request.flags | NLM_F_ACK } else { request.flags };
-            self.message(&mut bytes, (SUBSYSTEM << 8) | request.verb as u16, flags, 0, &request.attributes);
+            self.message(&mut bytes, request.verb.kind(), flags, (request.family, 0), &request.attributes);
         }
         let acknowledged = self.sequence;
-        self.message(&mut bytes, BATCH.1, 0, SUBSYSTEM, &[]);
+        self.message(&mut bytes, BATCH.1, 0, (0, SUBSYSTEM), &[]);
         if bytes.len() > SEND_BUFFER {
             setsockopt(&self.socket, sockopt::SndBufForce, &(2 * bytes.len()))?;
         }
@@ -111,8 +128,8 @@ impl Nfnl {
     pub fn table_comment(&mut self, name: &str) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         let mut attributes = Vec::new();
-        text(&mut attributes, TABLE_ATTRIBUTES.0, name);
-        self.message(&mut bytes, (SUBSYSTEM << 8) | Verb::GetTable as u16, 0, 0, &attributes);
+        text(&mut attributes, TABLE_NAME, name);
+        self.message(&mut bytes, Verb::GetTable.kind(), 0, (INET, 0), &attributes);
         self.socket.send(&bytes, 0)?;
         let answer = self.receive()?;
         match error_of(&answer) {
@@ -125,17 +142,52 @@ impl Nfnl {
     /// Deletes the table `inet NAME` with all within, if there is one.
     pub fn delete_table(&mut self, name: &str) -> io::Result<()> {
         let mut attributes = Vec::new();
-        text(&mut attributes, TABLE_ATTRIBUTES.0, name);
-        match self.commit(&[Request { verb: Verb::DeleteTable, flags: 0, attributes }]) {
+        text(&mut attributes, TABLE_NAME, name);
+        match self.commit(&[Request { verb: Verb::DeleteTable, family: INET, flags: 0, attributes }]) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             done => done,
         }
     }
 
+    /// Everything that a dump of `kind` gives, one message after the other. Others may be changing it meanwhile.
+    pub fn dump(
+        &mut self,
+        kind: u16,
+        family: u8,
+        attributes: &[u8],
+        mut each: impl FnMut(&Message<'_>),
+    ) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.message(&mut bytes, kind, NLM_F_DUMP, (family, 0), attributes);
+        self.socket.send(&bytes, 0)?;
+        loop {
+            // The next part of a dump is there when the one before it is read.
+            let answer = self.receive()?;
+            for message in messages_of(&answer) {
+                match end_of(message.whole) {
+                    Some(0) => return Ok(()),
+                    Some(code) => return Err(Error::from_raw_os_error(code)),
+                    None => each(&message),
+                }
+            }
+        }
+    }
+
+    /// Carries out one change that is no batch's.
+    pub fn change(&mut self, kind: u16, family: u8, attributes: &[u8]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.message(&mut bytes, kind, NLM_F_ACK, (family, 0), attributes);
+        self.socket.send(&bytes, 0)?;
+        match error_of(&self.receive()?) {
+            Some(0) => Ok(()),
+            Some(code) => Err(Error::from_raw_os_error(code)),
+            None => Err(Error::other("the kernel did not answer")),
+        }
+    }
+
     /// Adds a message to a batch. `resource` is 0, or the subsystem that a batch is for.
-    fn message(&mut self, to: &mut Vec<u8>, kind: u16, flags: u16, resource: u16, attributes: &[u8]) {
+    fn message(&mut self, to: &mut Vec<u8>, kind: u16, flags: u16, (family, resource): (u8, u16), attributes: &[u8]) {
         self.sequence = self.sequence.wrapping_add(1);
-        let family = if resource == 0 { INET } else { 0 };
         to.extend(((HEADERS + attributes.len()) as u32).to_ne_bytes());
         to.extend(kind.to_ne_bytes());
         to.extend((NLM_F_REQUEST | flags).to_ne_bytes());
@@ -172,62 +224,5 @@ impl Nfnl {
         let length = self.socket.recv(&mut buffer.as_mut_slice(), libc::MSG_DONTWAIT)?;
         buffer.truncate(length);
         Ok(buffer)
-    }
-}
-
-fn sequence_of(answer: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(answer.get(8..12)?.try_into().ok()?))
-}
-
-/// The errno that an `NLMSG_ERROR` carries, 0 for an acknowledgement; none where the message is another.
-fn error_of(answer: &[u8]) -> Option<i32> {
-    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    let code = i32::from_ne_bytes(answer.get(16..20)?.try_into().ok()?);
-    (i32::from(kind) == libc::NLMSG_ERROR).then_some(code.saturating_neg())
-}
-
-/// The comment among a table's attributes: user data is a list of (type, length, value), type 0 the comment.
-fn comment_of(attributes: &[u8]) -> String {
-    let user_data = find(attributes, TABLE_ATTRIBUTES.1).unwrap_or_default();
-    let comment = match user_data {
-        [0, length, rest @ ..] => rest.get(..usize::from(*length)).unwrap_or_default(),
-        _ => &[],
-    };
-    String::from_utf8_lossy(comment.strip_suffix(&[0]).unwrap_or(comment)).into_owned()
-}
-
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(attributes.get(0..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?);
-        let value = attributes.get(4..length)?;
-        if kind & !NESTED == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attributes_are_padded_and_found() {
-        let mut bytes = Vec::new();
-        text(&mut bytes, 1, "gantry0");
-        attribute(&mut bytes, 6, &[0, 7, b'g', b'a', b'n', b't', b'r', b'y', 0]);
-        assert_eq!(bytes.len() % 4, 0);
-        assert_eq!(find(&bytes, 1), Some(b"gantry0\0".as_slice()));
-        assert_eq!(comment_of(&bytes), "gantry");
-        assert_eq!(find(&bytes, 9), None);
-    }
-
-    #[test]
-    fn torn_answers_are_no_panic() {
-        for bytes in [&[][..], &[4, 0], &[0, 0, 0, 0], &[3, 0, 6, 0], &[9, 0, 6, 0, 0]] {
-            assert_eq!(comment_of(bytes), "");
-            assert_eq!(error_of(bytes), None);
-        }
     }
 }

@@ -8,12 +8,14 @@
 use std::io::{self, Error, ErrorKind};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkHeader, LinkInfo, LinkMessage};
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::sys::socket::sockopt::ReceiveTimeout;
@@ -73,6 +75,26 @@ impl Rtnl {
     /// Adds a route.
     pub fn add_route(&mut self, route: RouteMessage) -> io::Result<()> {
         self.change(Message::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Adds a route, in place of one to the same destination.
+    pub fn set_route(&mut self, route: RouteMessage) -> io::Result<()> {
+        self.change(Message::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Deletes a route; `ESRCH` where there is none.
+    pub fn delete_route(&mut self, route: RouteMessage) -> io::Result<()> {
+        self.change(Message::DelRoute(route), 0)
+    }
+
+    /// Makes known which hardware address an address has, in place of what is known of it.
+    pub fn set_neighbour(&mut self, neighbour: NeighbourMessage) -> io::Result<()> {
+        self.change(Message::NewNeighbour(neighbour), NLM_F_CREATE | NLM_F_REPLACE)
+    }
+
+    /// Forgets it; `ENOENT` where nothing is known.
+    pub fn delete_neighbour(&mut self, neighbour: NeighbourMessage) -> io::Result<()> {
+        self.change(Message::DelNeighbour(neighbour), 0)
     }
 
     /// The link called `name`; none where there is none.
@@ -184,6 +206,21 @@ fn decode(bytes: &[u8]) -> Option<(u32, u16, NetlinkPayload<Message>)> {
             None
         }
     }
+}
+
+/// The names of the links of which a datagram of notices says that they are gone.
+pub fn gone(mut datagram: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some((one, rest)) = cut(datagram) {
+        datagram = rest;
+        if let Some((_, _, NetlinkPayload::InnerMessage(Message::DelLink(link)))) = decode(one)
+            // The same of another family says that a link is no port of a bridge any more.
+            && link.header.interface_family == AddressFamily::Unspec
+        {
+            names.push(name(&link).to_owned());
+        }
+    }
+    names
 }
 
 fn as_link(message: Message) -> Option<LinkMessage> {

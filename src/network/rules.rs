@@ -88,6 +88,11 @@ table inet {bridge} {{
     )
 }
 
+/// The text after which there is no table `inet TABLE`, whether there was one or not.
+pub fn none(table: &str) -> String {
+    format!("table inet {table} {{ }}\ndelete table inet {table}\n")
+}
+
 /// The text that adds a further network to the table `inet TABLE`.
 pub fn add(table: &str, base: &Base, internal: bool, dns: dns::Ports) -> String {
     let Base { bridge, gateway, .. } = base;
@@ -104,6 +109,23 @@ pub fn remove(table: &str, base: &Base, internal: bool) -> String {
     let lead =
         |proto: &str| format!("delete element inet {table} resolvers {{ \"{bridge}\" . {gateway} . {proto} }}\n");
     elements("delete", table, base, internal) + &lead("udp") + &lead("tcp")
+}
+
+/// The text that adds a further bridge of a network to the table, or deletes it there: `others` are those that the network
+/// has before it, its first among them. It is one network: they reach each other.
+pub fn part(verb: &str, table: &str, base: &Base, others: &[&str], internal: bool, dns: dns::Ports) -> String {
+    let Base { bridge, subnet, gateway, .. } = base;
+    let among = |one: &str, other: &str| ("within", format!("\"{one}\" . \"{other}\""));
+    let mut own = vec![("bridges", format!("\"{bridge}\"")), among(bridge, bridge)];
+    own.extend(others.iter().flat_map(|other| [among(bridge, other), among(other, bridge)]));
+    own.push(match internal {
+        true => ("sealed", format!("\"{bridge}\"")),
+        false => ("homes", format!("{subnet} . \"{bridge}\"")),
+    });
+    for (proto, port) in [("udp", dns.udp), ("tcp", dns.tcp)] {
+        own.push(("resolvers", format!("\"{bridge}\" . {gateway} . {proto} : {gateway} . {port}")));
+    }
+    own.iter().map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n")).collect()
 }
 
 fn elements(verb: &str, table: &str, base: &Base, internal: bool) -> String {

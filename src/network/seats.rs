@@ -1,4 +1,4 @@
-//! Seats on the bridge: an address and a port of the bridge each. A seat is free again when the link that had it has
+//! Seats on a network: an address and a port of one of its bridges each. A seat is free again when the link that had it has
 //! vanished from the host, not when its container has ended.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::bridge::PORTS_MAX;
+use super::growth::{BRIDGES_MAX, LINKS_MAX};
 use super::pool::{Pool, Unfit};
 use crate::config::Subnet;
 use crate::refusal::Refusal;
@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 /// How long a seat is waited for that is about to be free.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// All seats of one bridge.
+/// All seats of one network.
 pub struct Seats {
     books: Rc<Books>,
     permits: Arc<Semaphore>,
@@ -25,8 +25,10 @@ pub struct Seats {
 }
 
 struct Books {
+    /// How many links a bridge takes.
+    links: usize,
     pool: RefCell<Pool>,
-    /// Ports of the bridge that were had and are free again; beside them those from `ports.1` on.
+    /// Ports of the bridges that were had and are free again; beside them those from `ports.1` on.
     ports: RefCell<(Vec<u16>, u16)>,
     /// Told when a seat becomes free.
     freed: Notify,
@@ -64,11 +66,11 @@ pub enum Refused {
 }
 
 impl Seats {
-    /// As many as the bridge takes links and `subnet` has addresses.
-    pub fn new(subnet: Subnet) -> Self {
+    /// As many as its bridges, of `links` links each, take together and `subnet` has addresses.
+    pub fn new(subnet: Subnet, links: usize) -> Self {
         let pool = Pool::new(subnet);
-        let count = pool.capacity().min(PORTS_MAX);
-        let books = Books { pool: RefCell::new(pool), ports: RefCell::default(), freed: Notify::new() };
+        let count = pool.capacity().min(links * BRIDGES_MAX).min(LINKS_MAX);
+        let books = Books { links, pool: RefCell::new(pool), ports: RefCell::default(), freed: Notify::new() };
         Self { books: Rc::new(books), permits: Arc::new(Semaphore::new(count)), count }
     }
 
@@ -146,9 +148,14 @@ impl Seat {
         self.ip
     }
 
-    /// Its port of the bridge: below [`PORTS_MAX`], and had by one at a time.
+    /// Its port of the network's bridges: those of the first, and then of the next. Had by one at a time.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Which of its network's bridges it is on: 0 is the first.
+    pub fn part(&self) -> usize {
+        usize::from(self.port) / self.books.links
     }
 }
 
@@ -167,11 +174,12 @@ mod tests {
 
     #[actix::test]
     async fn the_last_seat_is_told_and_a_leaving_one_is_waited_for() {
-        let seats = Seats::new("10.0.0.0/29".parse().unwrap());
+        let seats = Seats::new("10.0.0.0/29".parse().unwrap(), 2);
         let mut taken = Vec::new();
         for _ in 0..5 {
             taken.push(seats.take(Wish::Any, false).await.unwrap());
         }
+        assert_eq!(taken.iter().map(Seat::part).collect::<Vec<_>>(), [0, 0, 1, 1, 2]);
         let Err(Refused::Otherwise(refusal)) = seats.take(Wish::Any, false).await else { panic!("there is none") };
         assert_eq!(refusal.code(), Code::Busy);
         let (waited, ()) = futures::join!(seats.take(Wish::Any, true), async { drop(taken.swap_remove(2)) });
@@ -180,7 +188,7 @@ mod tests {
 
     #[actix::test]
     async fn a_certain_seat_is_waited_for_where_it_may_be_leaving() {
-        let seats = Seats::new("10.0.0.0/29".parse().unwrap());
+        let seats = Seats::new("10.0.0.0/29".parse().unwrap(), 1023);
         let ip = Ipv4Addr::new(10, 0, 0, 3);
         let wanted = Wish::This(ip);
         let held = seats.take(wanted, false).await.unwrap();

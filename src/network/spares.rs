@@ -5,21 +5,24 @@ use std::rc::Rc;
 
 use super::netns::Namespace;
 
-/// How many are kept.
-const READY_MAX: usize = 4;
-
 /// The stock. Cheap to clone; one thread's.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Spares(Rc<RefCell<Stock>>);
 
-#[derive(Default)]
 struct Stock {
+    /// How many are kept.
+    most: usize,
     ready: Vec<Namespace>,
     filling: bool,
     closed: bool,
 }
 
 impl Spares {
+    /// An empty stock of at most so many.
+    pub fn new(most: usize) -> Self {
+        Self(Rc::new(RefCell::new(Stock { most, ready: Vec::new(), filling: false, closed: false })))
+    }
+
     /// One of the stock, if there is one.
     pub fn take(&self) -> Option<Namespace> {
         self.0.borrow_mut().ready.pop()
@@ -28,7 +31,7 @@ impl Spares {
     /// Fills the stock in the background: when nobody waits, for making a namespace holds up whoever makes a link.
     pub fn fill(&self) {
         let stock = self.0.borrow();
-        if stock.filling || stock.closed || stock.ready.len() >= READY_MAX {
+        if stock.filling || stock.closed || stock.ready.len() >= stock.most {
             return;
         }
         drop(stock);
@@ -64,6 +67,6 @@ impl Spares {
 
     fn is_short(&self) -> bool {
         let stock = self.0.borrow();
-        !stock.closed && stock.ready.len() < READY_MAX
+        !stock.closed && stock.ready.len() < stock.most
     }
 }

@@ -8,7 +8,7 @@ use netlink_packet_route::link::{InfoKind, LinkMessage};
 use super::names::LinkNames;
 use super::nfnl::Nfnl;
 use super::rtnl::{self, Rtnl};
-use super::{bridge, forwarding, marker, rules, wrong};
+use super::{bridge, fault, foreign, forwarding, marker, rules, wrong};
 use crate::config::Config;
 use crate::journal::{Journal, Step};
 use crate::refusal::{Code, Refusal};
@@ -24,8 +24,8 @@ pub fn journal_path(config: &Config) -> PathBuf {
 /// Undoes one step of the network's journal; others', and what is not there, are left alone. Blocks.
 pub fn undo(step: &Step) -> Result<(), Refusal> {
     match step {
-        Step::Table { name } => delete_table(name).map(drop),
-        Step::Link { name } => delete_bridge(name, false).map(drop),
+        Step::Table { name } => delete_table(name).map(|_| fault::point("table-gone")),
+        Step::Link { name } => delete_bridge(name, false).map(|_| fault::point("bridge-gone")),
         Step::Sysctl { path, value } => forwarding::restore(path, value, &links()?),
         _ => Ok(()),
     }
@@ -39,8 +39,12 @@ pub fn sweep(config: &Config) -> Result<(), Refusal> {
     if delete_table(&config.bridge)? {
         swept.push(format!("the nft table inet {}", config.bridge));
     }
+    if foreign::withdraw(&config.bridge)? {
+        swept.push("rules in the chain DOCKER-USER".to_owned());
+    }
     swept.extend(sweep_links(&config.bridge)?);
     swept.extend(sweep_bridges(&config.bridge, &steps)?);
+    swept.extend(sweep_renamed(&config.bridge)?);
     let found =
         links()?.iter().find(|link| rtnl::name(link) == config.bridge).and_then(|l| marker::found(rtnl::alias(l)));
     let begun = steps.contains(&Step::Link { name: config.bridge.clone() });
@@ -85,6 +89,19 @@ fn sweep_bridges(bridge: &str, steps: &[Step]) -> Result<Vec<String>, Refusal> {
             // Somebody else's: in nobody's way until it is needed.
             Err(refusal) if refusal.code() == Code::InUse => log::warn!("not swept: {refusal}"),
             Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(swept)
+}
+
+/// Deletes bridges of ours that somebody gave another name: known by what their alias says.
+pub fn sweep_renamed(bridge: &str) -> Result<Vec<String>, Refusal> {
+    let names = LinkNames::new(bridge);
+    let mut swept = Vec::new();
+    for link in links()?.iter().filter(|link| marker::is_of(rtnl::alias(link), bridge)) {
+        let name = rtnl::name(link);
+        if name != bridge && !names.owns_bridge(name) && delete_bridge(name, false)? {
+            swept.push(format!("the bridge that is called {name} now"));
         }
     }
     Ok(swept)

@@ -33,6 +33,8 @@ pub struct Setup {
     pub apart: bool,
     /// Started by a service manager.
     pub managed: bool,
+    /// The step at which it dies, from its next start on (`gantry::network::fault`).
+    pub fault: Option<&'static str>,
 }
 
 /// A running daemon. Dropped, it is ended by TERM, and the test fails where anything of it is left on the host.
@@ -86,6 +88,7 @@ impl Setup {
         }
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));
+        command.envs(self.fault.map(|step| ("GANTRY_FAULT", step)));
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command
     }
@@ -101,14 +104,7 @@ impl Daemon {
     /// Starts it again in the same place, after `term` or `kill`.
     #[track_caller]
     pub fn restart(&mut self) {
-        assert!(self.child.is_none(), "it runs");
-        let log = File::options().create(true).append(true).open(self.place.log()).unwrap();
-        let mut command = self.setup.command(&self.place);
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        if let Some(manager) = &self.manager {
-            manager.lend(&mut command);
-        }
-        self.child = Some(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
+        self.spawn();
         let mut conn = None;
         shell::until(shell::patience(PATIENCE), "the daemon's socket answers", || {
             let ended = self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some());
@@ -121,6 +117,30 @@ impl Daemon {
             self.await_stock();
             self.idle = self.descriptors_with_one_client();
         }
+    }
+
+    #[track_caller]
+    fn spawn(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let log = File::options().create(true).append(true).open(self.place.log()).unwrap();
+        let mut command = self.setup.command(&self.place);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        if let Some(manager) = &self.manager {
+            manager.lend(&mut command);
+        }
+        self.child = Some(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
+    }
+
+    /// Starts it again, to die at `step` of its start or whenever else that comes.
+    #[track_caller]
+    pub fn start_to_die(&mut self, step: &'static str, at_the_start: bool) {
+        self.setup.fault = Some(step);
+        if at_the_start {
+            self.spawn();
+        } else {
+            self.restart();
+        }
+        self.setup.fault = None;
     }
 
     /// Waits until the namespaces made ahead are all there: one that is half made has its socket yet to come, which would

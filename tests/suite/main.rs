@@ -36,6 +36,7 @@ mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
+mod faults; // dying at each step of what the network makes, and the start after it
 mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it

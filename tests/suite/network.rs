@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod books;
+mod crowd;
+mod firewall;
+mod hands;
 mod host;
 mod nets;
 mod resolver;

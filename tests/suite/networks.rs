@@ -202,6 +202,18 @@ fn networks_are_made_listed_and_removed() {
 }
 
 #[test]
+fn a_container_is_no_router_unless_it_asks_to_be() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    assert_eq!(daemon.sh("cat /proc/sys/net/ipv4/ip_forward").succeeds(), "1\n", "the host is one");
+    let script = "cat /proc/sys/net/ipv4/ip_forward";
+    for options in ["", "network=none"] {
+        assert_eq!(seen(&daemon, options, script), "0\n", "{options}");
+    }
+    assert_eq!(seen(&daemon, "sysctl=net.ipv4.ip_forward=1", script), "1\n");
+}
+
+#[test]
 fn links_come_and_go_while_a_container_runs() {
     let daemon = Daemon::start();
     daemon.import_busybox();
@@ -221,8 +233,18 @@ fn links_come_and_go_while_a_container_runs() {
     let third = now.split(',').nth(2).expect("a third address").to_owned();
     assert_eq!(seen(&daemon, "", &nc(&third)), "got\n");
     assert_eq!(conn.ok("exec web -- ls /sys/class/net").written("stdout"), "eth0\neth1\neth2\nlo\n");
+    let server = |conn: &mut super::conn::Conn| {
+        conn.ok("exec web -- sed -n s/^nameserver.//p /etc/resolv.conf").written("stdout")
+    };
+    let (asked, own) = (server(&mut conn), conn.ok("exec web -- cat /etc/hosts").written("stdout"));
+    assert!(ips.iter().all(|ip| own.contains(&format!("{ip}\t"))) && own.contains(&format!("{third}\t")), "{own}");
     conn.ok("network disconnect front web");
     assert_eq!(conn.ok("exec web -- ls /sys/class/net").written("stdout"), "eth0\neth2\nlo\n");
+    // The name server of the network that is left, where the other's is not reached any more.
+    assert_ne!(server(&mut conn), asked);
+    assert_eq!(server(&mut conn).trim(), address(&daemon, 1));
+    assert!(!conn.ok("exec web -- cat /etc/hosts").written("stdout").contains(&format!("{}\t", ips[1])));
+    conn.ok("exec web -- nslookup web 2>&1");
     // The published port goes by the network that is left.
     let port = super::engine::host_port(&web);
     daemon.sh(&fetch(&format!("127.0.0.1:{port}"))).succeeds();

@@ -94,18 +94,33 @@ type Shown = Rc<RefCell<HashMap<Ipv4Addr, Vec<Seen>>>>;
 pub struct Server {
     own: Seen,
     shown: Shown,
+    ports: Ports,
     task: actix_rt::task::JoinHandle<()>,
 }
 
 impl Server {
     /// Serves on `sockets`, for the containers of `subnet`. Without a `forwarder` nothing else is asked.
     pub fn start(sockets: Sockets, subnet: Subnet, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {
+        Self::with(Seen { names: Rc::default(), subnet }, Shown::default(), sockets, forwarder)
+    }
+
+    fn with(own: Seen, shown: Shown, sockets: Sockets, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {
         let fail = |e: std::io::Error| Refusal::io("the name server's sockets", &e);
+        let ports = sockets.ports()?;
         let datagrams = tokio::net::UdpSocket::from_std(sockets.datagrams).map_err(fail)?;
         let listener = tokio::net::TcpListener::from_std(sockets.listener).map_err(fail)?;
-        let (own, shown) = (Seen { names: Rc::default(), subnet }, Shown::default());
         let desk = Desk::new(own.clone(), shown.clone(), forwarder);
-        Ok(Self { own, shown, task: actix_rt::spawn(server::serve(desk, datagrams, listener)) })
+        Ok(Self { own, shown, ports, task: actix_rt::spawn(server::serve(desk, datagrams, listener)) })
+    }
+
+    /// Serves on further `sockets` what it serves on its own, until what it gives is dropped.
+    pub fn also_on(&self, sockets: Sockets, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {
+        Self::with(self.own.clone(), self.shown.clone(), sockets, forwarder)
+    }
+
+    /// Where it listens.
+    pub fn ports(&self) -> Ports {
+        self.ports
     }
 
     /// From now on the container is found by its names.

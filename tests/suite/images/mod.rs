@@ -95,6 +95,9 @@ impl Place {
             tools: None,
             stop_timeout: Duration::ZERO,
             log_bounds: gantry::config::LogBounds::default(),
+            firewall_cooperate: false,
+            bridge_links: 512,
+            network_spares: 4,
             max_image_size: self.max_image_size,
             check: false,
         }

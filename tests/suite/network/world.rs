@@ -116,6 +116,9 @@ impl World {
             tools: None,
             stop_timeout: patience(),
             log_bounds: gantry::config::LogBounds::default(),
+            firewall_cooperate: false,
+            bridge_links: 512,
+            network_spares: 4,
             max_image_size: gantry::config::MAX_IMAGE_SIZE,
             check: false,
         }
@@ -157,7 +160,8 @@ pub fn sh(script: &str) -> String {
 /// All of the host that the network could have changed.
 pub fn snapshot() -> String {
     // The kernel tells of a link's carrier when it comes to it.
-    sh("ip -o link | sed 's/<[^>]*>//; s/ state [A-Z]*//'; ip -o addr; ip route show table all; nft list ruleset
+    sh("ip -o link | sed 's/<[^>]*>//; s/ state [A-Z]*//'; ip -o addr
+        ip route show table all | sed 's/ linkdown//'; nft list ruleset
         grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/bridge 2>/dev/null | sort")
 }
 

@@ -1,0 +1,64 @@
+//! What the kernel tells unasked: a netlink socket in a multicast group, read as a stream of datagrams.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use futures::Stream;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, setsockopt, socket, sockopt,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::readiness::watch;
+
+/// `RTNLGRP_LINK`: links that come, change and go.
+pub const LINKS: (SockProtocol, u32) = (SockProtocol::NetlinkRoute, 1);
+/// `NFNLGRP_NFTABLES`: every change of rules, transaction by transaction.
+pub const RULES: (SockProtocol, u32) = (SockProtocol::NetlinkNetFilter, 7);
+/// How many bytes of notices wait for us at most: a few thousand links. Taken only when they are there; more than a
+/// socket is born with (`net.core.rmem_default`), which a hundred containers that start at once overflow.
+const WAITING_MAX: usize = 4 << 20;
+/// More than the kernel puts into one notice (`NLMSG_GOODSIZE` is a page or two).
+const NOTICE_MAX: usize = 32 << 10;
+
+/// One thing heard.
+#[derive(Debug)]
+pub enum Heard {
+    /// A datagram: one netlink message, or several.
+    Told(Vec<u8>),
+    /// More came than there was room for, and some of it is lost: whoever needs to know looks for himself.
+    Lost,
+}
+
+/// The notices of a group, in the calling thread's network namespace, until the socket fails.
+pub fn of((protocol, group): (SockProtocol, u32)) -> io::Result<impl Stream<Item = Heard>> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
+    setsockopt(&socket, sockopt::RcvBufForce, &WAITING_MAX)?;
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1 << (group - 1)))?;
+    let socket = watch(socket, Interest::READABLE)?;
+    Ok(futures::stream::unfold((socket, vec![0; NOTICE_MAX]), |(socket, mut buffer)| async move {
+        let heard = next(&socket, &mut buffer).await.inspect_err(|error| log::warn!("the kernel's notices: {error}"));
+        heard.ok().map(|heard| (heard, (socket, buffer)))
+    }))
+}
+
+async fn next(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<Heard> {
+    loop {
+        let mut ready = socket.readable().await?;
+        let read = recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC);
+        return match read {
+            Err(Errno::EAGAIN) => {
+                ready.clear_ready();
+                continue;
+            }
+            Err(Errno::EINTR) => continue,
+            Err(Errno::ENOBUFS) => Ok(Heard::Lost),
+            Err(errno) => Err(errno.into()),
+            // With MSG_TRUNC it is the length that the datagram had.
+            Ok(length) => Ok(buffer.get(..length).map_or(Heard::Lost, |told| Heard::Told(told.to_vec()))),
+        };
+    }
+}
