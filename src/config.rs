@@ -1,12 +1,15 @@
 //! The daemon's configuration: the one reader of flags, environment and file, in that order of falling weight.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod subnet;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Deserialize;
 
+pub use self::subnet::Subnet;
 use crate::refusal::Refusal;
 use crate::wire::units;
 
@@ -87,43 +90,6 @@ impl LogBounds {
     pub fn files(text: &str) -> Result<u32, Refusal> {
         let count = units::number(text).filter(|count| (1..=Self::FILES_MAX).contains(count));
         count.ok_or_else(|| Refusal::bad_value(format_args!("{text:?} is not a number from 1 to {}", Self::FILES_MAX)))
-    }
-}
-
-/// An IPv4 network in CIDR form, between /8 and /29.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Subnet {
-    /// The network's address, host bits zero.
-    pub network: Ipv4Addr,
-    /// How many leading bits belong to the network.
-    pub prefix: u8,
-}
-
-impl Subnet {
-    /// Whether `ip` is one of its addresses.
-    pub fn contains(self, ip: Ipv4Addr) -> bool {
-        (ip.to_bits() ^ self.network.to_bits()).leading_zeros() >= u32::from(self.prefix)
-    }
-}
-
-impl std::str::FromStr for Subnet {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a network like 10.67.0.0/16, with a prefix from 8 to 29");
-        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-        let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
-        let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
-        if !(8..=29).contains(&prefix) {
-            return Err(wrong());
-        }
-        Ok(Self { network: Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - prefix))), prefix })
-    }
-}
-
-impl std::fmt::Display for Subnet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
     }
 }
 
@@ -394,13 +360,5 @@ mod tests {
         let config = read(&["--dns", "192.0.2.1,[2001:db8::1]:5353", "--dns", "2001:db8::2"]).unwrap();
         let read: Vec<_> = config.dns.iter().map(ToString::to_string).collect();
         assert_eq!(read, ["192.0.2.1:53", "[2001:db8::1]:5353", "[2001:db8::2]:53"]);
-    }
-
-    #[test]
-    fn a_subnet_has_no_host_bits() {
-        let subnet: Subnet = "10.67.3.9/16".parse().unwrap();
-        assert_eq!(subnet.to_string(), "10.67.0.0/16");
-        let within = |ip: &str| subnet.contains(ip.parse().unwrap());
-        assert!(within("10.67.0.0") && within("10.67.255.255") && !within("10.68.0.0") && !within("11.67.0.1"));
     }
 }
