@@ -61,7 +61,7 @@ show "gantry version"
 
 say "An image, with no registry: the host's static busybox and one page; typed to the socket itself"
 show "examples/busybox-rootfs.sh $dir/rootfs"
-show "echo 'image import $dir/rootfs httpd cmd=\"httpd -f -v -p 80 -h /www\"' | socat - UNIX-CONNECT:\$GANTRY_SOCKET"
+show "echo 'image import $dir/rootfs httpd cmd=\"httpd -f -v -p 80 -h /www\"' | socat -t 300 - UNIX-CONNECT:\$GANTRY_SOCKET"
 show "gantry images"
 
 port=$(free_port 8080)
