@@ -4,6 +4,7 @@
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
@@ -14,6 +15,9 @@ use nix::sys::socket::{
 
 use crate::id::{HostPorts, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
+
+/// How long a copy of a socket is waited for, in turns, in milliseconds.
+const COPIES_GO: [u64; 5] = [2, 5, 10, 20, 40];
 
 /// How many ports one container may publish: each is a descriptor of the daemon's.
 pub const PORTS_MAX: usize = 4096;
@@ -88,7 +92,7 @@ impl Reserved {
             return Err(Unavailable::Refused(Refusal::bad_value("a range of ports goes beyond 65535")));
         };
         let again = again.filter(|_| host == 0).and_then(|again| reserve(ip, again.host, proto).ok());
-        let taken = again.map_or_else(|| reserve(ip, host, proto), Ok);
+        let taken = again.map_or_else(|| reserve_patiently(ip, host, proto), Ok);
         let (socket, host) = taken.map_err(|errno| unavailable(ip, host, proto, errno))?;
         self.sockets.push(socket);
         self.ports.push(PublishedPort { ip, host, container, proto });
@@ -115,6 +119,21 @@ fn host_port(host: HostPorts, nth: u16) -> Option<u16> {
         HostPorts::Free => Some(0),
         HostPorts::From(first) => first.checked_add(nth),
     }
+}
+
+/// Asks once more for a port of UDP that is in use: unlike one of TCP it is not free while a process that is just being
+/// started has a copy of its last socket, which is for a millisecond or two.
+#[expect(clippy::disallowed_methods, reason = "a worker's thread, for less time than what else it does takes")]
+fn reserve_patiently(ip: Ipv4Addr, port: u16, proto: Proto) -> Result<(OwnedFd, u16), Errno> {
+    for pause in COPIES_GO {
+        match reserve(ip, port, proto) {
+            Err(Errno::EADDRINUSE) if proto == Proto::Udp && port != 0 => {
+                std::thread::sleep(Duration::from_millis(pause));
+            }
+            reserved => return reserved,
+        }
+    }
+    reserve(ip, port, proto)
 }
 
 fn reserve(ip: Ipv4Addr, port: u16, proto: Proto) -> Result<(OwnedFd, u16), Errno> {
