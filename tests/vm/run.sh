@@ -57,7 +57,7 @@ boot() { # RELEASE; prints what the guest prints, as it comes
     wait
     qemu=
     # The guest's last word; a serial line has carriage returns.
-    if ! grep -q '^vm: ended with 0 ' "$out"; then
+    if ! grep -q '^vm: ended with 0[[:space:]]*$' "$out"; then
         echo "vm: Debian $1 failed; its console ends:" >&2
         tail -n 5 "$work/console" >&2
         return 1
