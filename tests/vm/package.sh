@@ -5,6 +5,8 @@ set -euxo pipefail
 cd "$(dirname "$0")"
 
 installed() { dpkg-query -W -f '${Status}' gantryd 2>/dev/null | grep -q 'ok installed'; }
+# `!` alone would not end the script, whatever came of it.
+not() { if "$@"; then return 1; fi; }
 ready() { systemctl is-active --quiet "$1"; }
 
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -27,8 +29,8 @@ gantry volume create kept
 # The socket outlives the service: whoever comes next starts it again. Images are kept, containers are not.
 gantry run -d --name web box sleep 1000
 systemctl stop gantry.service
-! ready gantry.service
-! pgrep -x conmon
+not ready gantry.service
+not pgrep -x conmon
 [ "$(gantry images -q | wc -l)" = 1 ]
 ready gantry.service
 [ "$(gantry ps -aq | wc -l)" = 0 ]
@@ -44,14 +46,17 @@ gantry run -d --name web box sleep 1000
 systemctl kill -s KILL --kill-whom=main gantry.service || systemctl kill -s KILL --kill-who=main gantry.service
 until gantry ping 2>/dev/null; do sleep 0.2; done
 [ "$(gantry ps -aq | wc -l)" = 0 ]
-! pgrep -x conmon
+not pgrep -x conmon
 
 dpkg --purge gantryd
-! installed
-[ ! -e /run/gantry ] && [ ! -e /etc/gantry ] && [ ! -e /usr/bin/gantryd ]
-[ "$(ls /var/lib/gantry)" = volumes ] && [ "$(ls /var/lib/gantry/volumes)" = kept ]
-! getent group gantry
-! ip -o link | grep gantry
-! nft list tables | grep gantry
+not installed
+not ls -d /run/gantry
+not ls -d /etc/gantry
+not ls /usr/bin/gantryd
+[ "$(ls /var/lib/gantry)" = volumes ]
+[ "$(ls /var/lib/gantry/volumes)" = kept ]
+not getent group gantry
+not grep gantry <(ip -o link)
+not grep gantry <(nft list tables)
 rm -rf /var/lib/gantry /srv/busybox
 echo "package: well"
