@@ -72,7 +72,7 @@ async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
 
 async fn detach(id: &str, ground: &Ground) -> Result<(), Refusal> {
     let message = network::Detach { id: id.parse()? };
-    ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))
+    network::ask(&ground.network, message).await
 }
 
 async fn end_process(pid: i32, start: u64) -> Result<(), Refusal> {

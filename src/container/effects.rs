@@ -18,7 +18,7 @@ use super::{etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
-use crate::network::{Attach, Attachment, Before, Identity};
+use crate::network::{self, Attach, Attachment, Before, Identity};
 use crate::refusal::Refusal;
 use crate::tools::conmon::{self, Monitor, Watch};
 use crate::tools::crun::Crun;
@@ -225,7 +225,7 @@ async fn attach(
         namespace: own.map_err(|e| Refusal::io("a network namespace", &e))?,
         before,
     };
-    ground.network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))?
+    network::ask(&ground.network, message).await?
 }
 
 async fn mount(plan: Arc<Plan>, ids: Option<Arc<Ids>>) -> Result<(), Refusal> {

@@ -76,18 +76,13 @@ impl Change {
 
     /// Changes the links of a container that runs, and gives those it then has; of one that does not, sees that it can be.
     async fn carry_out(self, id: ContainerId, runs: bool, ground: Ground) -> Result<Vec<Endpoint>, Refusal> {
-        let unanswered = |e| Refusal::unanswered("the network", &e);
         match self {
-            Self::On(network) if runs => {
-                ground.network.send(network::Connect { id, network }).await.map_err(unanswered)?
-            }
-            Self::Off(network) if runs => {
-                ground.network.send(network::Disconnect { id, network }).await.map_err(unanswered)?
-            }
+            Self::On(network) if runs => network::ask(&ground.network, network::Connect { id, network }).await?,
+            Self::Off(network) if runs => network::ask(&ground.network, network::Disconnect { id, network }).await?,
             Self::On(network) => {
                 let networking = Networking { mode: NetworkMode::On(vec![network]), ..Networking::default() };
                 let vet = Vet { networking, publishes: false };
-                ground.network.send(vet).await.map_err(unanswered)?.map(|()| Vec::new())
+                network::ask(&ground.network, vet).await?.map(|()| Vec::new())
             }
             Self::Off(_) => Ok(Vec::new()),
         }

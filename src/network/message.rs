@@ -7,9 +7,19 @@ use std::path::PathBuf;
 use actix::prelude::*;
 use tokio::sync::watch;
 
+use super::Network;
 use crate::config::Subnet;
 use crate::id::{ContainerId, Name, NetworkName, Networking, Publish, PublishedPort};
 use crate::refusal::Refusal;
+
+/// Asks the network's actor, or tells it something.
+pub async fn ask<M>(network: &Addr<Network>, message: M) -> Result<M::Result, Refusal>
+where
+    M: Message<Result: Send> + Send + 'static,
+    Network: Handler<M>,
+{
+    network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))
+}
 
 /// Joins a container to its networks and publishes its ports: all of it, or nothing. A port that is not free is refused
 /// before anything is made.

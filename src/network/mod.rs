@@ -70,7 +70,7 @@ pub use bridge::Counters;
 pub use check::{Finding, check};
 pub use message::{
     Attach, Attachment, Before, Close, Connect, Create, Detach, Disconnect, Endpoint, Identity, List, Remove, Resident,
-    Row, Shared, Vet,
+    Row, Shared, Vet, ask,
 };
 pub use sweep::{JOURNAL, undo};
 

@@ -5,7 +5,7 @@ use super::process::hostname;
 use crate::container::plan::Wishes;
 use crate::engine::Engine;
 use crate::id::{NetworkMode, Networking};
-use crate::network::Vet;
+use crate::network::{self, Vet};
 
 /// `network=`, `ip=` and `alias=`.
 pub fn networking(args: &mut Args) -> Result<Networking, Refusal> {
@@ -47,5 +47,5 @@ pub async fn find(wishes: &mut Wishes, engine: &Engine) -> Result<(), Refusal> {
         return Ok(());
     }
     let vet = Vet { networking: wishes.networking.clone(), publishes: !wishes.publish.is_empty() };
-    engine.ground.network.send(vet).await.map_err(|e| Refusal::unanswered("the network", &e))?
+    network::ask(&engine.ground.network, vet).await?
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::config::Subnet;
-use crate::network::Create;
+use crate::network::{Create, ask};
 
 const OK: [&str; 2] = ["name", "subnet"];
 
@@ -31,8 +31,6 @@ pub const VERB: Verb = Verb {
 
 async fn run(create: Create, call: Call) -> Result<Line, Refusal> {
     let network = call.engine.ground.network.clone();
-    let made =
-        call.finish(async move { network.send(create).await.map_err(|e| Refusal::unanswered("the network", &e))? });
-    let made = made.await?;
+    let made = call.finish(async move { ask(&network, create).await? }).await?;
     Ok(Line::ok(&OK, &[&made.name, &made.subnet]))
 }

@@ -1,11 +1,8 @@
 //! `network disconnect`: one network less for a container, whether it runs or not.
 
-use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
+use super::super::{Access, Action, Argv, Form, Verb};
+use super::{LINKED, relink};
 use crate::container::Disconnect;
-use crate::engine::ask;
-use crate::id::NetworkName;
-
-const OK: [&str; 2] = ["name", "ip"];
 
 /// `network disconnect NETWORK NAME` → `OK name= ip=`
 pub const VERB: Verb = Verb {
@@ -18,17 +15,9 @@ pub const VERB: Verb = Verb {
     },
     about: "take a container off a network",
     access: Access::Change,
-    reply_keys: &[&OK],
+    reply_keys: &[&LINKED],
     action: Action::Run(|mut args, call| {
         let (network, name) = (args.required()?.parse()?, args.required()?);
-        Ok(Box::pin(run(network, name, call)))
+        Ok(Box::pin(relink(name, Disconnect(network), call)))
     }),
 };
-
-async fn run(network: NetworkName, name: String, call: Call) -> Result<Line, Refusal> {
-    let child = call.engine.child(&name).await?;
-    let of_it = child.view.clone();
-    call.finish(async move { ask(&child, Disconnect(network)).await? }).await?;
-    let view = of_it.borrow().clone();
-    Ok(Line::ok(&OK, &[&view.name, &view.ips_text()]))
-}

@@ -2,7 +2,7 @@
 
 use super::super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::id::NetworkName;
-use crate::network::Remove;
+use crate::network::{Remove, ask};
 
 const OK: [&str; 1] = ["name"];
 
@@ -20,9 +20,6 @@ pub const VERB: Verb = Verb {
 
 async fn run(name: NetworkName, call: Call) -> Result<Line, Refusal> {
     let (network, removed) = (call.engine.ground.network.clone(), name.clone());
-    call.finish(
-        async move { network.send(Remove(removed)).await.map_err(|e| Refusal::unanswered("the network", &e))? },
-    )
-    .await?;
+    call.finish(async move { ask(&network, Remove(removed)).await? }).await?;
     Ok(Line::ok(&OK, &[&name]))
 }
