@@ -1,7 +1,7 @@
 //! The daemon killed in the middle of pulls: at every change that a pull makes to the store, one after the other.
 
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,33 +31,43 @@ impl Watch {
     }
 
     /// Waits for `count` changes in the store itself and in what is made in its `tmp`; whether there were so many before
-    /// `done` came true.
+    /// `done` came true, those counted that were told while it was asked.
     fn saw(&self, daemon: &Daemon, count: usize, done: &mut dyn FnMut() -> bool) -> bool {
-        let deep = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
         let tmp = daemon.place().root().join("images/tmp");
         let mut seen = 0;
         while seen < count {
             let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut ready, PollTimeout::from(50_u8)).unwrap() == 0 && done() {
+            let over = poll(&mut ready, PollTimeout::from(50_u8)).unwrap() == 0 && done();
+            let events = self.0.read_events().unwrap_or_default();
+            if over && events.is_empty() {
                 return false;
             }
-            for event in self.0.read_events().unwrap_or_default() {
-                seen += 1;
+            for event in events {
                 let name = event.name.unwrap_or_default();
-                // A new piece of work: what is done in it counts too.
-                for below in ["", "layout", "layout/blobs/sha256"] {
-                    if name.to_string_lossy().starts_with("pull-") {
-                        let _ = self.0.add_watch(&tmp.join(&name).join(below), deep);
-                    }
-                }
+                seen += 1 + self.deepen(&tmp.join(name));
             }
         }
         true
     }
+
+    /// Has what is done in a new piece of work told too; how much of it was there already.
+    fn deepen(&self, work: &Path) -> usize {
+        if !work.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pull-")) {
+            return 0;
+        }
+        let changes = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        let mut there = 0;
+        for dir in ["", "layout", "layout/blobs/sha256"].map(|below| work.join(below)) {
+            if self.0.add_watch(&dir, changes).is_ok() {
+                there += std::fs::read_dir(&dir).map_or(0, Iterator::count);
+            }
+        }
+        there
+    }
 }
 
 /// An image of several layers.
-fn layers(dir: &std::path::Path) -> PathBuf {
+fn layers(dir: &Path) -> PathBuf {
     let (layout, extra) = (dir.join("layered"), dir.join("extra"));
     run(Command::new("cp").arg("-r").arg(busybox_layout()).arg(&layout));
     for n in 0..3 {
