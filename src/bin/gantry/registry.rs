@@ -11,9 +11,12 @@ use crate::failure::NOT_THE_CONTAINERS;
 use crate::flag::Flag;
 use crate::listing_flags as flags;
 
-/// Words that group commands, and what they are about.
-pub const GROUPS: &[(&str, &str)] =
-    &[("image", "Manage images"), ("network", "Manage networks"), ("volume", "Manage volumes")];
+/// Words that group commands, what they are about, and flags that stand between them and the command.
+pub const GROUPS: &[(&str, &str, &[Flag])] = &[
+    ("image", "Manage images", &[]),
+    ("network", "Manage networks", &[]),
+    ("volume", "Manage volumes", &[]),
+];
 
 const NAME: Operands = Each("NAME");
 const ONE_NAME: Operands = Exactly(&["NAME"]);
@@ -76,12 +79,13 @@ pub const ENTRIES: &[Entry] = &[
     entry("update", NAME, each::names, "Change the limits of running containers").flags(flags::UPDATE),
     entry("ps", NONE, ps::ps, "List containers").flags(flags::PS),
     entry("logs", ONE_NAME, logs::logs, "Show what a container has written").flags(flags::LOGS),
-    entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images"),
+    entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images").flags(flags::INSPECT),
     entry("stats", Any("NAME"), stats::stats, "Show what containers use").flags(flags::STATS),
     entry("top", ONE_NAME, rows::rows, "List the processes of a container").flags(flags::LISTING),
     entry("diff", ONE_NAME, rows::rows, "List what a container changed in its files").flags(flags::LISTING),
-    entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH"),
-    entry("commit", Exactly(&["NAME", "REF"]), once::forward, "Make an image of a container"),
+    entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH")
+        .flags(flags::COPY),
+    entry("commit", Exactly(&["NAME", "REF"]), once::forward, "Make an image of a container").flags(flags::COMMIT),
     entry("pull", Exactly(&["REF"]), image::pull, "Pull an image from its registry")
         .verb("image pull")
         .flags(flags::PULL)
@@ -99,7 +103,8 @@ pub const ENTRIES: &[Entry] = &[
         .flags(flags::PULL)
         .shares(&[container::SOURCE]),
     entry("image rm", Each("REF"), each::names, "Remove images").flags(flags::RMI),
-    entry("image inspect", Each("REF"), inspect::inspect, "Show all there is to know of images"),
+    entry("image inspect", Each("REF"), inspect::inspect, "Show all there is to know of images")
+        .flags(flags::INSPECT_ONE),
     entry("image tag", Exactly(&["REF", "NEW"]), once::quiet, "Give an image another name"),
     entry("image import", Exactly(&["PATH", "REF"]), image::import, "Make an image of a directory or tar archive")
         .flags(flags::IMPORT),
@@ -107,17 +112,17 @@ pub const ENTRIES: &[Entry] = &[
     entry("image save", Exactly(&["REF"]), image::save, "Write an image to an archive").flags(flags::SAVE),
     entry("image prune", NONE, once::forward, "Remove images that nothing uses").flags(flags::IMAGE_PRUNE),
     entry("image verify", Any("REF"), check::check, "Check images against their digests").flags(flags::LISTING),
-    entry("network ls", NONE, rows::rows, "List networks").also(&["list"]).flags(flags::NAMES),
+    entry("network ls", NONE, rows::rows, "List networks").also(&["list"]).flags(flags::NETWORKS),
     entry("network create", ONE_NAME, once::named, "Create a network").flags(flags::NETWORK_CREATE),
-    entry("network inspect", NAME, inspect::inspect, "Show all there is to know of networks"),
+    entry("network inspect", NAME, inspect::inspect, "Show all there is to know of networks").flags(flags::INSPECT_ONE),
     entry("network rm", NAME, each::names, "Remove networks"),
     entry("network connect", Exactly(&["NETWORK", "NAME"]), once::quiet, "Connect a container to a network"),
     entry("network disconnect", Exactly(&["NETWORK", "NAME"]), once::quiet, "Take a container off a network"),
-    entry("volume ls", NONE, rows::rows, "List volumes").also(&["list"]).flags(flags::NAMES),
+    entry("volume ls", NONE, rows::rows, "List volumes").also(&["list"]).flags(flags::VOLUMES),
     entry("volume create", ONE_NAME, once::named, "Create a volume"),
-    entry("volume inspect", NAME, inspect::inspect, "Show all there is to know of volumes"),
+    entry("volume inspect", NAME, inspect::inspect, "Show all there is to know of volumes").flags(flags::INSPECT_ONE),
     entry("volume rm", NAME, each::names, "Remove volumes"),
-    entry("volume prune", NONE, once::forward, "Remove volumes that no container uses"),
+    entry("volume prune", NONE, once::forward, "Remove volumes that no container uses").flags(flags::PRUNE),
     entry("events", NONE, events::events, "Show what happens, as it happens").flags(flags::EVENTS),
     entry("info", NONE, rows::record, "Show what the daemon is and has").flags(flags::LISTING),
     entry("df", NONE, rows::rows, "Show what takes up the disk").flags(flags::LISTING),
