@@ -56,6 +56,13 @@ const DOCKERS: &[(&str, &str)] = &[
         "compose up",
         "build detach force-recreate no-color no-deps no-log-prefix no-recreate no-start pull remove-orphans",
     ),
+    ("compose up", "renew-anon-volumes scale timeout wait wait-timeout"),
+    ("compose down", "remove-orphans rmi timeout volumes"),
+    ("compose ps", "all format quiet services"),
+    ("compose logs", "follow no-color no-log-prefix since tail timestamps"),
+    ("compose exec", "detach env index no-TTY privileged user workdir"),
+    ("compose restart", "timeout"),
+    ("compose config", "format images networks quiet services volumes"),
 ];
 
 /// How many of them are honoured: the number only grows.
@@ -94,6 +101,9 @@ fn letters_are_dockers() {
         ("rm", "f:force l:link v:volumes"),
         ("images", "a:all f:filter q:quiet"),
         ("inspect", "f:format s:size"),
+        ("compose up", "d:detach f:file p:project-name t:timeout V:renew-anon-volumes"),
+        ("compose logs", "f:follow n:tail t:timestamps p:project-name"),
+        ("compose exec", "e:env i:interactive t:tty T:no-tty u:user w:workdir"),
     ] {
         let entry = ENTRIES.iter().find(|entry| entry.name == command).unwrap();
         for pair in letters.split(' ') {

@@ -13,6 +13,7 @@ mod attached;
 mod cli;
 mod command;
 mod commands;
+mod compose;
 mod connection;
 mod console;
 mod container_flags;

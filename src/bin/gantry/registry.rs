@@ -6,6 +6,7 @@ use crate::commands::{
     attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows,
     run, stats, version,
 };
+use crate::compose;
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
 use crate::flag::Flag;
@@ -16,11 +17,14 @@ pub const GROUPS: &[(&str, &str, &[Flag])] = &[
     ("image", "Manage images", &[]),
     ("network", "Manage networks", &[]),
     ("volume", "Manage volumes", &[]),
+    ("compose", "Run the containers of a compose file", compose::flags::PROJECT),
 ];
 
 const NAME: Operands = Each("NAME");
 const ONE_NAME: Operands = Exactly(&["NAME"]);
 const NONE: Operands = Exactly(&[]);
+const SERVICES: Operands = Any("SERVICE");
+const PROJECT: &[&[Flag]] = &[compose::flags::PROJECT];
 
 type Act = fn(&mut Call<'_>) -> Outcome;
 
@@ -123,6 +127,43 @@ pub const ENTRIES: &[Entry] = &[
     entry("volume inspect", NAME, inspect::inspect, "Show all there is to know of volumes").flags(flags::INSPECT_ONE),
     entry("volume rm", NAME, each::names, "Remove volumes"),
     entry("volume prune", NONE, once::forward, "Remove volumes that no container uses").flags(flags::PRUNE),
+    entry(
+        "compose up",
+        SERVICES,
+        compose::up::up,
+        "Bring a project up, and stay with it; -d to leave it in the background",
+    )
+    .flags(compose::flags::UP)
+    .shares(&[compose::flags::SOURCE, compose::flags::PROJECT]),
+    entry("compose down", NONE, compose::down::down, "Stop and remove what is there of a project")
+        .flags(compose::flags::DOWN)
+        .shares(PROJECT),
+    entry("compose ps", SERVICES, compose::ps::list, "List a project's containers")
+        .flags(compose::flags::PS)
+        .shares(PROJECT),
+    entry("compose logs", SERVICES, compose::logs::logs, "Show what a project's containers have written")
+        .flags(compose::flags::LOGS)
+        .shares(&[compose::flags::PROJECT_LONG]),
+    entry(
+        "compose exec",
+        Program("SERVICE COMMAND [ARG…]"),
+        compose::exec::exec,
+        "Run a command in a container of a service",
+    )
+    .flags(compose::flags::EXEC)
+    .shares(PROJECT)
+    .gives_status(),
+    entry("compose restart", SERVICES, compose::again::restart, "Stop a project's containers and start them again")
+        .flags(compose::flags::STOP)
+        .shares(PROJECT),
+    entry("compose stop", SERVICES, compose::again::stop, "Stop a project's containers, and keep them")
+        .flags(compose::flags::STOP)
+        .shares(PROJECT),
+    entry("compose start", SERVICES, compose::again::start, "Start a project's containers that were stopped")
+        .shares(PROJECT),
+    entry("compose config", NONE, compose::config::config, "Print the compose file as it is understood")
+        .flags(compose::flags::CONFIG)
+        .shares(PROJECT),
     entry("events", NONE, events::events, "Show what happens, as it happens").flags(flags::EVENTS),
     entry("info", NONE, rows::record, "Show what the daemon is and has").flags(flags::LISTING),
     entry("df", NONE, rows::rows, "Show what takes up the disk").flags(flags::LISTING),
