@@ -300,6 +300,28 @@ fn the_foreground_shows_lines_and_stops_what_it_started() {
 }
 
 #[test]
+fn what_is_started_again_is_shown_again() {
+    let project = Project::of(
+        "services:
+  one: {image: busybox, stop_signal: KILL, command: sh -c 'echo ready; exec sleep 1000'}
+  two: {image: busybox, stop_signal: KILL, command: sleep 1000}
+",
+    );
+    let mut client = project.foreground(&["up"]);
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "one-1  | ready");
+    project.ok(&["restart", "one"]);
+    assert_eq!(next(), "one-1  | ready");
+    kill(Pid::from_raw(client.id() as i32), Signal::SIGTERM).unwrap();
+    let mut told = String::new();
+    client.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(130), "{told}");
+    project.ok(&["down"]);
+    project.is_gone();
+}
+
+#[test]
 fn a_second_interruption_kills() {
     let project = Project::of(
         "services:\n  deaf: {image: busybox, stop_grace_period: 1h, command: sh -c 'trap \"echo no\" TERM; echo ready; while :; do sleep 0.1; done'}\n",

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gantry::wire::reply::Parsed;
 use gantry::wire::units::rfc3339;
@@ -27,34 +27,59 @@ pub fn start(daemon: &Daemon, name: String, shown: String, options: Vec<Pair>, t
     let daemon = daemon.clone();
     let body = move || {
         // What cannot be followed any more is told as ended: its container may well run on.
-        let exit = to_the_end(&daemon, &name, options, &shown, &teller).unwrap_or_default();
-        let _ = teller.send(Note::Ended { shown, exit });
+        let ended = to_the_end(&daemon, &name, options, &shown, &teller);
+        let (exit, behind) = ended.unwrap_or_else(|_| (String::new(), from_now()));
+        let _ = teller.send(Note::Ended { shown, exit, behind });
     };
     let thread = thread::Builder::new().name("follow".to_owned()).spawn(body);
     thread.map(|_| ()).map_err(|error| Failure::Io("cannot start a thread".to_owned(), error))
 }
 
-/// Follows a container, also where somebody starts it again, and gives its exit status; empty where it is gone.
+/// Follows a container, also where it is found started again, and gives its exit status, empty where it is gone, and what
+/// leaves out all that was told.
 fn to_the_end(
     daemon: &Daemon,
     name: &str,
     mut options: Vec<Pair>,
     shown: &str,
     teller: &Teller,
-) -> Result<String, Failure> {
+) -> Result<(String, Pair), Failure> {
     loop {
         lines(daemon, name, &options, |stream, text| {
             let line = Note::Line { shown: shown.to_owned(), stream, text };
             teller.send(line).map_err(|_| Failure::NoReader)
         })?;
-        let ended = rfc3339(SystemTime::now());
+        let behind = from_now();
         let rows = rows::collect(&mut daemon.connect()?, &Request::new("ps").option("name", name.as_bytes()))?;
-        let Some(row) = rows.first() else { return Ok(String::new()) };
+        let Some(row) = rows.first() else { return Ok((String::new(), behind)) };
         if !matches!(row.get("state"), "running" | "paused" | "stopping") {
-            return Ok(row.get("exit").to_owned());
+            return Ok((row.get("exit").to_owned(), behind));
         }
-        options = vec![("follow", b"yes".to_vec()), ("since", ended.into_bytes())];
+        options = vec![("follow", b"yes".to_vec()), behind];
     }
+}
+
+/// The option that leaves out all that was written up to now. Times are told in milliseconds.
+fn from_now() -> Pair {
+    ("since", rfc3339(SystemTime::now() + Duration::from_millis(1)).into_bytes())
+}
+
+/// Tells of every container of the host that is started from here on, on a thread.
+pub fn watch_starts(daemon: &Daemon, teller: Teller) -> Result<(), Failure> {
+    let daemon = daemon.clone();
+    let body = move || {
+        let request = Request::new("events").option("type", b"container");
+        let told = daemon.connect().and_then(|mut events| {
+            events.exchange(&request, |event, _| match (event.get("action").as_deref(), event.get("name")) {
+                (Some("start"), Some(name)) => teller.send(Note::Again { name }).map_err(|_| Failure::NoReader),
+                _ => Ok(()),
+            })
+        });
+        // Without events, what somebody else starts again is not shown: no reason to end.
+        drop(told);
+    };
+    let thread = thread::Builder::new().name("events".to_owned()).spawn(body);
+    thread.map(|_| ()).map_err(|error| Failure::Io("cannot start a thread".to_owned(), error))
 }
 
 /// Hands on what a container wrote, in whole lines.

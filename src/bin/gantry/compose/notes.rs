@@ -21,6 +21,11 @@ pub enum Note {
         /// Options of `logs` that leave out what it had written before.
         from: Vec<Pair>,
     },
+    /// Somebody has started a container again.
+    Again {
+        /// Its name.
+        name: String,
+    },
     /// A container wrote a line.
     Line {
         /// What it is called before its lines.
@@ -36,6 +41,8 @@ pub enum Note {
         shown: String,
         /// Its exit status, where it has one.
         exit: String,
+        /// The option of `logs` that leaves out all of it.
+        behind: Pair,
     },
     /// What was to be done is done, or could not be.
     Done(Result<(), Failure>),

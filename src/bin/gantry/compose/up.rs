@@ -19,6 +19,7 @@ use super::work::{self, Asked};
 use crate::command::{Call, Outcome};
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::flag::Pair;
 
 /// The exit status of one that was interrupted, as a shell has it for INT.
 const INTERRUPTED: u8 = 130;
@@ -40,8 +41,16 @@ pub fn up(call: &mut Call<'_>) -> Outcome {
         let _ = teller.send(Note::Done(outcome));
     })?;
     let printer = printer(call, &asked)?;
-    let mut screen =
-        Screen { console: &mut *call.console, printer, asked, teller, is_over, stays, followed: 0, stops: 0 };
+    let mut screen = Screen {
+        console: &mut *call.console,
+        printer,
+        asked,
+        teller,
+        is_over,
+        stays,
+        followed: BTreeMap::new(),
+        stops: 0,
+    };
     screen.watch(&notes)
 }
 
@@ -115,16 +124,27 @@ struct Screen<'a> {
     teller: Teller,
     is_over: Arc<AtomicBool>,
     stays: bool,
-    /// How many containers are followed.
-    followed: usize,
+    /// Containers that are followed, or were, by name.
+    followed: BTreeMap<String, Followed>,
     /// How often an end was wanted.
     stops: usize,
+}
+
+/// A container that is followed, or was.
+struct Followed {
+    /// What it is called before its lines.
+    shown: String,
+    /// Whence to go on where it is started again, once it has ended.
+    behind: Option<Pair>,
+    /// Whether it was started again before its end was told.
+    is_again: bool,
 }
 
 impl Screen<'_> {
     fn watch(&mut self, notes: &Receiver<Note>) -> Outcome {
         if self.stays {
             let teller = self.teller.clone();
+            follow::watch_starts(&self.asked.daemon, self.teller.clone())?;
             begin("signals", move || while signals().wait().is_ok() && teller.send(Note::Interrupted).is_ok() {})?;
         }
         let (mut is_working, mut is_stopped) = (true, false);
@@ -132,17 +152,11 @@ impl Screen<'_> {
             let Ok(note) = notes.recv() else { return Ok(0) };
             match note {
                 Note::Said(what) => self.say(&what)?,
-                Note::Runs { name, shown, from } if self.stays => {
-                    self.followed += 1;
-                    let options = [("follow", b"yes".to_vec())].into_iter().chain(from).collect();
-                    follow::start(&self.asked.daemon, name, shown, options, self.teller.clone())?;
-                }
+                Note::Runs { name, shown, from } if self.stays => self.follow(name, shown, from)?,
+                Note::Again { name } => self.again(&name)?,
                 Note::Runs { .. } => {}
                 Note::Line { shown, stream, text } => self.printer.line(self.console, &shown, stream, &text)?,
-                Note::Ended { shown, exit } => {
-                    self.followed -= 1;
-                    self.say(&format!("{shown} exited with code {exit}"))?;
-                }
+                Note::Ended { shown, exit, behind } => self.ended(&shown, &exit, behind)?,
                 Note::Done(Ok(())) => is_working = false,
                 // What was interrupted has failed because of that.
                 Note::Done(Err(failure)) if self.stops == 0 => return Err(failure),
@@ -153,12 +167,46 @@ impl Screen<'_> {
                 }
                 Note::Interrupted => self.stop()?,
             }
-            match (self.stops, self.followed) {
-                (0, 0) if !is_working => return Ok(0),
-                (1.., 0) if is_stopped => return Ok(INTERRUPTED),
+            let all_ended = self.followed.values().all(|one| one.behind.is_some());
+            match self.stops {
+                0 if all_ended && !is_working => return Ok(0),
+                1.. if all_ended && is_stopped => return Ok(INTERRUPTED),
                 _ => {}
             }
         }
+    }
+
+    /// Shows what a container writes, from there on.
+    fn follow(&mut self, name: String, shown: String, from: Vec<Pair>) -> Result<(), Failure> {
+        self.followed.insert(name.clone(), Followed { shown: shown.clone(), behind: None, is_again: false });
+        let options = [("follow", b"yes".to_vec())].into_iter().chain(from).collect();
+        follow::start(&self.asked.daemon, name, shown, options, self.teller.clone())
+    }
+
+    /// Follows on where somebody has started a container again.
+    fn again(&mut self, name: &str) -> Result<(), Failure> {
+        let Some(known) = self.followed.get_mut(name) else { return Ok(()) };
+        let Some(behind) = known.behind.take() else {
+            // Its end is yet to be told.
+            known.is_again = true;
+            return Ok(());
+        };
+        let shown = known.shown.clone();
+        self.follow(name.to_owned(), shown, vec![behind])
+    }
+
+    /// What a container wrote is told to its end. Where it was started meanwhile, be it for the first time, it is looked at
+    /// once more.
+    fn ended(&mut self, shown: &str, exit: &str, behind: Pair) -> Result<(), Failure> {
+        let Some((name, known)) = self.followed.iter_mut().find(|(_, known)| known.shown == shown) else {
+            return Ok(());
+        };
+        if std::mem::take(&mut known.is_again) {
+            let name = name.clone();
+            return self.follow(name, shown.to_owned(), vec![behind]);
+        }
+        known.behind = Some(behind);
+        self.say(&format!("{shown} exited with code {exit}"))
     }
 
     /// First it asks, then it kills, then it leaves.
