@@ -10,7 +10,7 @@ use super::exec::Output;
 use super::feed::Feed;
 use super::limits::check_swap;
 use super::plan::{Plan, Source, Wishes};
-use super::state::{Event, Phase};
+use super::state::{self, Event, Phase};
 use super::{Container, View, effects};
 use crate::cgroup::limits::Limits;
 use crate::id::Signal;
@@ -25,7 +25,7 @@ pub struct Start;
 
 /// Asks a container to stop, with its stop signal and, when `timeout` has passed, `KILL`. Answered at once; the end is
 /// seen in the view.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct Stop {
     /// In place of the container's own.
@@ -51,7 +51,7 @@ pub struct Pause;
 pub struct Resume;
 
 /// Asks a container to go. Answered at once; the end is seen in the view.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Remove {
     /// Even where it runs: it is killed first.
@@ -159,10 +159,11 @@ impl Handler<Attach> for Container {
     type Result = ResponseFuture<Result<Option<Output>, Refusal>>;
 
     fn handle(&mut self, Attach { feed, output }: Attach, _: &mut Context<Self>) -> Self::Result {
-        let (console, plan, phase) = (self.console.clone(), self.plan.clone(), self.state.phase);
+        let (console, plan, phase) = (self.estate.console.clone(), self.plan.clone(), self.state.phase);
         let refused = match phase {
             Phase::Leaving | Phase::Exited => Some(Refusal::wrong_state("it is not running")),
             Phase::Removing => Some(Refusal::not_found("it is being removed")),
+            Phase::Failed => Some(state::failed()),
             _ if feed.is_some() && !plan.wishes.takes_input() => {
                 Some(Refusal::wrong_state("it has no standard input; stdin=yes at its making gives it one"))
             }
@@ -213,7 +214,7 @@ impl Handler<Hold> for Container {
     type Result = Result<Source, Refusal>;
 
     fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
-        let kept = self.kept.as_ref().map(|kept| kept.source.clone());
+        let kept = self.estate.kept.borrow().as_ref().map(|kept| kept.source.clone());
         kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
     }
 }
@@ -228,6 +229,7 @@ impl Handler<Update> for Container {
             // Its limits are being written by crun at this moment.
             Phase::Starting => Some(Refusal::wrong_state("it is starting; try again")),
             Phase::Removing => Some(Refusal::not_found("it is being removed")),
+            Phase::Failed => Some(state::failed()),
             _ => wrong,
         };
         let (plan, ground) = (self.plan.clone(), self.ground.clone());
@@ -241,7 +243,7 @@ impl Handler<Update> for Container {
         };
         Box::pin(applied.into_actor(self).map(move |applied, actor, _| match applied {
             Ok(()) => {
-                Arc::make_mut(&mut actor.plan).wishes.limit(&limits);
+                actor.replan(|plan| plan.wishes.limit(&limits));
                 Ok(())
             }
             Err(refusal) => Err(refusal.within(&actor.plan.name)),

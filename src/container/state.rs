@@ -6,11 +6,14 @@
 //!                 `-----------' failed | v             Starting <---------' by hand, or by its policy
 //!                                    Paused
 //! ```
+//!
+//! From each of them but the last it can come to Failed, and from there to Removing alone.
 
 mod asked;
 
 use std::time::Duration;
 
+pub use self::asked::failed;
 pub use super::phase::Phase;
 use super::restart::Restarts;
 use crate::id::Signal;
@@ -119,6 +122,10 @@ pub enum Event {
     },
     /// Nothing of it is left.
     Freed,
+    /// Its actor panicked, and another goes on: the timers of the first died with it.
+    Succeeded,
+    /// There were too many of those.
+    GivenUp,
 }
 
 /// What is to be done.
@@ -212,6 +219,8 @@ impl State {
             (Event::Released, Leaving) => [vec![Effect::Reap], self.arrive(Exited)].concat(),
             (Event::Reaped, _) => self.reaped(),
             (Event::Freed, Removing) => vec![Effect::Vanish],
+            (Event::Succeeded, _) => self.succeeded(),
+            (Event::GivenUp, _) => self.given_up(),
             // Late or doubled news: a deadline that passes as the process ends, say.
             _ => Vec::new(),
         }
@@ -291,6 +300,33 @@ impl State {
         self.restarted = self.restarted.saturating_add(1);
         self.start_waits = true;
         self.start_if_due()
+    }
+
+    /// The timers that are to run are begun anew.
+    fn succeeded(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.phase == Phase::Stopping {
+            effects.push(Effect::AskToStop);
+        }
+        if self.again == Again::Resting {
+            effects.push(Effect::Rest(self.rules.restarts.next(Duration::ZERO)));
+        }
+        if self.watched {
+            effects.push(Effect::Watch);
+        }
+        effects
+    }
+
+    /// Left as it is. Where it is being removed, that is finished all the same.
+    fn given_up(&mut self) -> Vec<Effect> {
+        *self = Self { phase: self.phase, restarted: self.restarted, ..Self::new(self.rules.clone()) };
+        match self.phase {
+            Phase::Removing => vec![Effect::LetGo, Effect::Free],
+            _ => {
+                self.phase = Phase::Failed;
+                Vec::new()
+            }
+        }
     }
 
     /// Comes to rest in `phase`: what waited for that has its turn.

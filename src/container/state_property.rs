@@ -15,6 +15,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Pause),
         Just(Event::Resume),
         any::<bool>().prop_map(|force| Event::Remove { force }),
+        Just(Event::Succeeded),
+        Just(Event::GivenUp),
     ]
 }
 
@@ -51,9 +53,18 @@ struct World {
     vanished: bool,
     /// Starts that were accepted and not answered.
     askers: u32,
+    /// The container is left alone: what ran for it runs on.
+    left: bool,
 }
 
 impl World {
+    /// The actor panics: its timers and its askers go with it.
+    fn lose_actor(&mut self, left: bool) {
+        (self.resting, self.deadline, self.watched, self.askers) = (false, false, false, 0);
+        self.left |= left;
+        self.frozen &= !left;
+    }
+
     fn take(&mut self, effects: &[Effect]) {
         for effect in effects {
             assert!(!self.vanished, "nothing happens after the end");
@@ -102,19 +113,19 @@ impl World {
                 }
                 Effect::RefuseStart => self.askers = 0,
                 Effect::LetGo => {
-                    assert!(!self.let_go, "a name is let go once");
+                    assert!(!self.let_go || self.left, "a name is let go once");
                     self.let_go = true;
                 }
                 Effect::Free => {
-                    assert!(
-                        !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing,
-                        "freed once, when nothing runs or is under way"
-                    );
+                    // Of one that was left alone the rest is waited for elsewhere.
+                    let nothing_is_on =
+                        !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing;
+                    assert!(nothing_is_on || self.left, "freed once, when nothing runs or is under way");
                     assert!(!self.resting, "no timer is left");
                     self.freeing = true;
                 }
                 Effect::Vanish => {
-                    assert!(!self.reaping && !self.freeing, "nothing is under way at the end");
+                    assert!(self.left || !self.reaping && !self.freeing, "nothing is under way at the end");
                     self.vanished = true;
                 }
                 Effect::Signal(_) => assert!(self.running, "signals go to a process that is there"),
@@ -181,6 +192,7 @@ impl World {
 /// What must hold of every state.
 fn assert_legal(state: &State, world: &World) {
     assert_eq!(state.phase == Phase::Paused, world.frozen);
+    assert!(state.phase != Phase::Failed || world.left && state.again == Again::No);
     assert_eq!(state.again == Again::Resting, world.resting);
     assert_eq!(state.watched, world.watched);
     match state.again {
@@ -203,6 +215,9 @@ proptest! {
         let mut world = World { preparing: true, ..World::default() };
         for (event, pick) in asked {
             if world.vanished { break; }
+            if matches!(event, Event::Succeeded | Event::GivenUp) {
+                world.lose_actor(event == Event::GivenUp);
+            }
             let accepted = state.step(&event);
             if event == Event::Start && accepted.is_ok() {
                 world.askers += 1;

@@ -34,8 +34,9 @@ impl Container {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        let Some(init) = &self.init else { return };
-        match init.held.signal(signal) {
+        let run = self.estate.run.borrow();
+        let Some(run) = &*run else { return };
+        match run.init.held.signal(signal) {
             Ok(()) => self.tell("kill", vec![("signal", signal.to_string())]),
             Err(e) => ::log::warn!("{}: signal {signal}: {e}", self.plan.name),
         }

@@ -20,15 +20,15 @@ pub async fn stop_containers(engine: &Engine, signals: &mut Signals) {
 
 /// Gives up what is on its way into the image store; those who wait for it are told.
 pub async fn close_images(engine: &Engine) {
-    if let Err(e) = engine.images.send(images::Close).await {
-        log::error!("the image store could not be closed: {e}");
+    if let Err(e) = engine.images.send_surely(images::Close).await {
+        log::error!("the image store could not be closed: {e:?}");
     }
 }
 
 /// Puts the host back as it was found. Goes on past errors.
 pub async fn restore(engine: &Engine, dirs: &Dirs) {
-    if let Err(e) = engine.ground.network.send(network::Close).await {
-        log::error!("the network could not be taken down: {e}");
+    if let Err(e) = engine.ground.network.send_surely(network::Close).await {
+        log::error!("the network could not be taken down: {e:?}");
     }
     if let Err(e) = engine.ground.cgroups.remove(&engine.config.cgroup_parent()) {
         log::warn!("cgroup {}: {e}", engine.config.cgroup_parent());

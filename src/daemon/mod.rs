@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
@@ -24,6 +23,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
+use crate::link::Post;
 use crate::network::{self, Network};
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
@@ -151,8 +151,8 @@ async fn live(config: Config, given: manager::Given, began: Instant) -> Result<(
     let served = serve(config, &dirs, began, basis, doors, signals).await;
     if served.is_err() {
         // What was brought up comes down, whatever failed behind it.
-        if let Err(e) = network.send(network::Close).await {
-            log::error!("the network could not be taken down: {e}");
+        if let Err(e) = network.send_surely(network::Close).await {
+            log::error!("the network could not be taken down: {e:?}");
         }
     }
     served
@@ -162,7 +162,7 @@ async fn live(config: Config, given: manager::Given, began: Instant) -> Result<(
 struct Basis {
     bus: Bus,
     tools: Tools,
-    network: Addr<Network>,
+    network: Post<Network>,
 }
 
 /// Sweeps, serves and leaves.
@@ -211,7 +211,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         log_bounds: config.log_bounds,
     };
     let volumes = Volumes::new(&dirs.volumes(), bus.clone());
-    let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
+    let supervisor = Supervisor::begin(grounds, ground.clone(), bus.clone());
     Ok(Engine {
         config,
         bus,

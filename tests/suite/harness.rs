@@ -33,7 +33,7 @@ pub struct Setup {
     pub apart: bool,
     /// Started by a service manager.
     pub managed: bool,
-    /// The step at which it dies, from its next start on (`gantry::network::fault`).
+    /// The step at which it dies, from its next start on (`gantry::fault`).
     pub fault: Option<&'static str>,
 }
 

@@ -4,6 +4,11 @@ use super::{Effect, Phase, State};
 use crate::id::Signal;
 use crate::refusal::Refusal;
 
+/// Nothing but its removal can be asked for.
+pub fn failed() -> Refusal {
+    Refusal::wrong_state("it has failed by a defect of the daemon, and is left alone; 'rm' with force=yes removes it")
+}
+
 impl State {
     pub(super) fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
@@ -12,6 +17,7 @@ impl State {
             Phase::Paused => Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
             Phase::Stopping => Err(Refusal::wrong_state("it is stopping; wait for its end first")),
             Phase::Removing => Err(Refusal::not_found("it is being removed")),
+            Phase::Failed => Err(failed()),
         }
     }
 
@@ -62,6 +68,7 @@ impl State {
     pub(super) fn kill(&mut self, signal: Signal) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
             Phase::Starting | Phase::Running | Phase::Stopping | Phase::Paused => Ok(self.send(signal)),
+            Phase::Failed => Err(failed()),
             _ if self.goes_on() => {
                 Err(Refusal::wrong_state("it is not running, but will be restarted; 'stop' keeps it from that"))
             }
@@ -91,6 +98,7 @@ impl State {
             }
             Phase::Paused => Err(Refusal::wrong_state("it is paused already")),
             Phase::Stopping | Phase::Leaving => Err(Refusal::wrong_state("it is stopping")),
+            Phase::Failed => Err(failed()),
             _ => Err(Refusal::wrong_state("it is not running")),
         }
     }
@@ -113,6 +121,8 @@ impl State {
         match self.phase {
             Phase::Created | Phase::Exited => Ok(self.go()),
             Phase::Removing => Ok(Vec::new()),
+            Phase::Failed if force => Ok(self.go()),
+            Phase::Failed => Err(failed()),
             // Its process has ended, as who followed its log has seen: it goes as soon as what it held is free.
             Phase::Leaving if !self.goes_on() => {
                 self.remove_waits = true;

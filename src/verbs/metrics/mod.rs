@@ -23,7 +23,7 @@ async fn run(call: Call) -> Result<Line, Refusal> {
     let engine = &call.engine;
     let mut text = Exposition::default();
     let views = engine.list().await?;
-    let images = engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", &e))?;
+    let images = engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", e))?;
     expose_daemon(&mut text, engine, images.len());
     containers::expose_states(&mut text, &views);
     let mut sampled = Vec::with_capacity(views.len());
