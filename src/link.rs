@@ -134,7 +134,7 @@ pub struct Fall<A> {
 pub type Teller<A> = mpsc::UnboundedSender<Fall<A>>;
 
 /// Tells of a fall, from the drop of whoever fell.
-pub fn fall<A>(teller: Teller<A>, next: A) {
+pub fn fall<A>(teller: &Teller<A>, next: A) {
     let again = teller.clone();
     // An error means that the daemon leaves.
     let _ = teller.send(Fall { next, teller: again });

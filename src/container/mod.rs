@@ -35,6 +35,7 @@ mod spec;
 pub mod state;
 mod stop;
 pub mod storage;
+mod update;
 pub mod usage;
 mod user;
 pub mod userns;
@@ -47,9 +48,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::prelude::*;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop};
 use self::effects::Exit;
 pub use self::estate::Estate;
 use self::estate::{Live, News, Outcome};
@@ -57,6 +58,7 @@ use self::health::Monitor;
 pub use self::networks::{Connect, Disconnect};
 use self::plan::Plan;
 use self::state::{Event, State};
+pub use self::update::Update;
 pub use self::view::View;
 use crate::events::{Bus, Kind};
 use crate::fault;
@@ -100,6 +102,8 @@ pub struct Container {
     state: State,
     /// The estate's.
     view: watch::Sender<Arc<View>>,
+    /// Held by the update that is being made.
+    updates: Arc<Mutex<()>>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
     preparers: Vec<oneshot::Sender<Result<(), Refusal>>>,
     pausers: Vec<oneshot::Sender<Result<(), Refusal>>>,
@@ -138,6 +142,7 @@ impl Container {
             keeper,
             state,
             view,
+            updates: Arc::default(),
             starters: Vec::new(),
             preparers: prepared.into_iter().collect(),
             pausers: Vec::new(),

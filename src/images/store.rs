@@ -76,7 +76,7 @@ impl ImageStore {
 impl Drop for ImageStore {
     fn drop(&mut self) {
         let Some(fallen) = self.fallen.take().filter(|_| std::thread::panicking()) else { return };
-        link::fall(fallen, Self { shared: self.shared.clone(), fallen: None });
+        link::fall(&fallen, Self { shared: self.shared.clone(), fallen: None });
     }
 }
 

@@ -145,6 +145,6 @@ impl Drop for Network {
             forwarder: self.forwarder.clone(),
             fallen: None,
         };
-        link::fall(fallen, next);
+        link::fall(&fallen, next);
     }
 }

@@ -22,8 +22,11 @@ impl Supervisor {
         let place = Rc::new(OnceCell::<Post<Self>>::new());
         let known = place.clone();
         // What a dead one is told is found by its successor.
-        let keeper =
-            Rc::new(move |word: Word| known.get().into_iter().for_each(|post| post.holder().do_send(word.clone())));
+        let keeper = Rc::new(move |word: Word| {
+            if let Some(post) = known.get() {
+                post.holder().do_send(word);
+            }
+        });
         let (fallen, falls) = mpsc::unbounded_channel();
         let first = Self {
             grounds: Rc::new(grounds),
@@ -82,6 +85,6 @@ impl Drop for Supervisor {
             closers: std::mem::take(&mut self.closers),
             fallen: None,
         };
-        link::fall(fallen, next);
+        link::fall(&fallen, next);
     }
 }

@@ -190,7 +190,7 @@ impl Handler<Do> for Counter {
 impl Drop for Counter {
     fn drop(&mut self) {
         if let Some(fallen) = self.fallen.take().filter(|_| std::thread::panicking()) {
-            fall(fallen, Self { count: self.count, fallen: None });
+            fall(&fallen, Self { count: self.count, fallen: None });
         }
     }
 }

@@ -27,6 +27,7 @@ const LEAVES: &[&str] = &[
     "fault",
     "journal",
     "link",
+    "logging",
     "config",
     "cgroup",
     "changes",
