@@ -103,11 +103,12 @@ impl Engine {
         format!("{}/{}", self.config.cgroup_parent(), view.id)
     }
 
-    /// Stops and removes every container, and makes no more.
-    pub async fn shut_down(&self, timeout: Option<Duration>) {
-        if let Err(e) = self.supervisor.send_surely(ShutDown { timeout }).await {
+    /// Stops and removes every container, and makes no more. False where that has come to a standstill.
+    pub async fn shut_down(&self, timeout: Option<Duration>) -> bool {
+        self.supervisor.send_surely(ShutDown { timeout }).await.unwrap_or_else(|e| {
             log::error!("{}", Refusal::unanswered("the supervisor", e));
-        }
+            false
+        })
     }
 }
 

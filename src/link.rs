@@ -102,8 +102,8 @@ impl<A: Actor<Context = Context<A>>> Post<A> {
         M: Message<Result: Send> + Clone + Send + 'static,
         A: Handler<M>,
     {
-        // Once more than so many deaths are borne.
-        for _ in 0..=MOST {
+        // So many deaths are borne, and behind one more there is a last one.
+        for _ in 0..=MOST + 1 {
             match self.send(message.clone()).await {
                 Err(Unanswered::Died) => {}
                 other => return other,

@@ -23,10 +23,18 @@ pub struct Start;
 
 /// Asks a container to stop, with its stop signal and, when `timeout` has passed, `KILL`. Answered at once; the end is
 /// seen in the view.
-#[derive(Message, Clone)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub struct Stop {
     /// In place of the container's own.
+    pub timeout: Option<Duration>,
+}
+
+/// Tells a container that the daemon is to end: as [`Stop`], then its removal, and no start from now on. Answered at once.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct Close {
+    /// In place of the container's own stop timeout.
     pub timeout: Option<Duration>,
 }
 
@@ -101,8 +109,17 @@ impl Handler<Stop> for Container {
     type Result = ();
 
     fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
-        self.stop_timeout = stop.timeout.unwrap_or(self.plan.stop_timeout);
+        self.estate.stop_timeout.set(stop.timeout.unwrap_or(self.plan.stop_timeout));
         self.happened(&Event::Stop, ctx);
+    }
+}
+
+impl Handler<Close> for Container {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, ctx: &mut Context<Self>) {
+        self.estate.stop_timeout.set(close.timeout.unwrap_or(self.plan.stop_timeout));
+        self.happened(&Event::Close, ctx);
     }
 }
 

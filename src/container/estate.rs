@@ -12,7 +12,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use futures::Stream;
@@ -121,6 +121,10 @@ pub struct Estate {
     pub before: RefCell<Option<Before>>,
     /// What the last run left for the runtime to forget.
     pub unreaped: RefCell<Vec<Step>>,
+    /// How long a stop waits until it kills.
+    pub stop_timeout: Cell<Duration>,
+    /// When the stop that is under way loses its patience.
+    pub deadline: Cell<Option<Instant>>,
     /// Whoever asked for it knows what became of that.
     pub is_told: Cell<bool>,
     /// Nothing of it is left, and its last actor has ended in peace.
@@ -143,6 +147,8 @@ impl Estate {
             journal: Rc::new(RefCell::new(Journal::create(journal)?)),
             view: watch::Sender::new(Arc::new(View::first(&plan))),
             logs: LogFiles::new(plan.places.log()),
+            stop_timeout: Cell::new(plan.stop_timeout),
+            deadline: Cell::new(None),
             state: RefCell::new(State::new(plan.rules())),
             plan: RefCell::new(Arc::new(plan)),
             kept: RefCell::new(Some(kept)),

@@ -45,12 +45,12 @@ mod works;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop};
+pub use self::ask::{Attach, Close, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop};
 use self::effects::Exit;
 pub use self::estate::Estate;
 use self::estate::{Live, News, Outcome};
@@ -107,9 +107,8 @@ pub struct Container {
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
     preparers: Vec<oneshot::Sender<Result<(), Refusal>>>,
     pausers: Vec<oneshot::Sender<Result<(), Refusal>>>,
-    stop_timeout: Duration,
-    /// When a stop loses its patience, and the timer for it.
-    deadline: Option<(Instant, SpawnHandle)>,
+    /// The timer for the end of a stop's patience.
+    patience: Option<SpawnHandle>,
     /// The timer for its restart by itself.
     rest: Option<SpawnHandle>,
     /// Its health, where it has a check.
@@ -134,7 +133,6 @@ impl Container {
         let guard = DeathGuard::new(move |panicked| told(Word::Died { who, panicked }));
         let monitor = plan.health.clone().map(|check| Box::new(Monitor::new(check)));
         Self {
-            stop_timeout: plan.stop_timeout,
             estate,
             plan,
             ground,
@@ -146,7 +144,7 @@ impl Container {
             starters: Vec::new(),
             preparers: prepared.into_iter().collect(),
             pausers: Vec::new(),
-            deadline: None,
+            patience: None,
             rest: None,
             monitor,
             is_given_up: false,

@@ -70,6 +70,8 @@ pub struct State {
     pub signal_waits: Option<Signal>,
     /// Somebody wants it gone as soon as it comes to rest.
     pub remove_waits: bool,
+    /// The same for the daemon's end, before which nothing starts it any more.
+    pub closing: bool,
     /// It has run, if only once.
     pub has_run: bool,
     rules: Rules,
@@ -90,6 +92,8 @@ pub enum Event {
     LaunchFailed,
     /// Asked to stop.
     Stop,
+    /// The daemon is to end: to be stopped where it runs, and gone then, whatever else is asked meanwhile.
+    Close,
     /// Asked to be sent a signal.
     Kill(Signal),
     /// Asked to be frozen.
@@ -180,6 +184,7 @@ impl State {
             stop_waits: false,
             signal_waits: None,
             remove_waits: false,
+            closing: false,
             has_run: false,
             rules,
         }
@@ -195,6 +200,7 @@ impl State {
         match event {
             Event::Start => self.start(),
             Event::Stop => Ok(self.stop()),
+            Event::Close => Ok(self.close()),
             Event::Kill(signal) => self.kill(*signal),
             Event::Pause => self.pause(),
             Event::Resume => self.resume(),
@@ -319,9 +325,11 @@ impl State {
 
     /// Left as it is. Where it is being removed, that is finished all the same.
     fn given_up(&mut self) -> Vec<Effect> {
-        *self = Self { phase: self.phase, restarted: self.restarted, ..Self::new(self.rules.clone()) };
-        match self.phase {
+        let (phase, restarted, closing) = (self.phase, self.restarted, self.closing);
+        *self = Self { phase, restarted, closing, ..Self::new(self.rules.clone()) };
+        match phase {
             Phase::Removing => vec![Effect::LetGo, Effect::Free],
+            _ if closing => self.go(),
             _ => {
                 self.phase = Phase::Failed;
                 Vec::new()
@@ -335,7 +343,7 @@ impl State {
         self.stop_waits = false;
         self.signal_waits = None;
         // With `rm=yes` it goes when it has run; while it is only made, it waits for its start.
-        if self.remove_waits || (self.rules.remove_at_end && phase == Phase::Exited) {
+        if self.remove_waits || self.closing || (self.rules.remove_at_end && phase == Phase::Exited) {
             return self.go();
         }
         if let Again::Due(wait) = self.again {

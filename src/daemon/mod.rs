@@ -89,7 +89,10 @@ pub fn run(config: Config) -> Result<(), Refusal> {
     let began = Instant::now();
     let given = manager::Given::take(&config)?;
     prepare_process()?;
-    runtime()?.block_on(live(config, given, began))
+    let runtime = runtime()?;
+    let lived = runtime.block_on(live(config, given, began));
+    leave::end_without_workers();
+    lived
 }
 
 /// Prints what the verb `check` prints. True where this host is fit.
@@ -195,7 +198,7 @@ async fn serve(
     if let Some(scrapes) = scrapes {
         scrapes.abort();
     }
-    leave::stop_containers(&engine, &mut signals).await;
+    leave::stop_containers(&engine, dirs, &mut signals).await;
     leave::close_images(&engine).await;
     closing.end_sessions().await;
     leave::restore(&engine, dirs).await;

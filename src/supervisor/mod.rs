@@ -1,6 +1,7 @@
 //! The supervisor: knows every container by name and id, makes their actors, notices their deaths, and gives those that
 //! panicked successors. Names are its: one pair, one container.
 
+mod close;
 mod departed;
 mod reign;
 mod wards;
@@ -13,12 +14,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
+pub use self::close::ShutDown;
 use self::departed::Departed;
 use self::wards::Ward;
 use crate::container::log_files::LogFiles;
 use crate::container::plan::{Kept, Places, Plan, Source, Wishes};
 use crate::container::seccomp::Profiles;
-use crate::container::{Container, Keeper, Remove, Stop, View};
+use crate::container::{Container, Keeper, View};
 use crate::events::Bus;
 use crate::fault;
 use crate::id::{ContainerId, Name};
@@ -82,15 +84,6 @@ pub struct Create {
 #[derive(Message)]
 #[rtype(result = "Vec<Arc<View>>")]
 pub struct List;
-
-/// Asks for everything to be stopped and removed, each container with its own stop timeout or `timeout`. Answered when
-/// nothing is left; from the asking on nothing new is made.
-#[derive(Message, Clone)]
-#[rtype(result = "()")]
-pub struct ShutDown {
-    /// In place of each container's own stop timeout.
-    pub timeout: Option<std::time::Duration>,
-}
 
 /// Where containers' things are made.
 pub struct Grounds {
@@ -267,30 +260,5 @@ impl Handler<Create> for Supervisor {
             };
             made.into_actor(actor)
         }))
-    }
-}
-
-impl Handler<ShutDown> for Supervisor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, ShutDown { timeout }: ShutDown, _: &mut Context<Self>) -> Self::Result {
-        self.closing = true;
-        for ward in self.wards.values() {
-            actix_rt::spawn(end(ward.child.clone(), timeout));
-        }
-        let (closer, closed) = oneshot::channel();
-        self.closers.push(closer);
-        self.close_if_done();
-        Box::pin(async { closed.await.unwrap_or_default() })
-    }
-}
-
-/// Stops a container and removes it.
-async fn end(child: Child, timeout: Option<std::time::Duration>) {
-    let Child { addr, mut view, .. } = child;
-    // Each error means that the actor is gone, which is what is wanted.
-    if addr.send_surely(Stop { timeout }).await.is_ok() && view.wait_for(|v| !v.is_up() || v.has_failed()).await.is_ok()
-    {
-        let _ = addr.send_surely(Remove { force: true }).await;
     }
 }

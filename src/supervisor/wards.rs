@@ -1,7 +1,7 @@
 //! Containers as the supervisor keeps them: the actor of each is watched, and given a successor where it panics.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
@@ -32,6 +32,11 @@ impl Ward {
     /// Whether its name is its own yet.
     pub fn has_name(&self) -> bool {
         self.estate.kept.borrow().is_some()
+    }
+
+    /// How long its stop waits where nobody says otherwise.
+    pub fn stop_timeout(&self) -> Duration {
+        self.estate.plan().stop_timeout
     }
 
     /// Whether there is an actor that looks after it.

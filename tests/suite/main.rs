@@ -43,6 +43,7 @@ mod hanging; // tools that hang
 mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it
+mod leaving; // the daemon's end in the middle of things
 mod limits; // limits changed while it runs, and what runs
 mod load; // many clients at once, by the files of tests/load
 mod mishaps; // what befalls it from outside: the table of faults and answers
@@ -60,8 +61,8 @@ mod rotation; // logs that are put aside when they have grown
 mod streams; // standard input in lines, attach, terminals
 mod trust; // whom a pull trusts, and credentials
 mod userns; // user ids of its own
-mod volumes;
-mod watching; // Prometheus, and readers of the log // files of the host, and what outlives containers
+mod volumes; // files of the host, and what outlives containers
+mod watching; // Prometheus, and readers of the log
 
 // The actors by themselves.
 mod actors; // what the design leans on in actix

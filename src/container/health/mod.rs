@@ -103,7 +103,7 @@ impl Container {
             let restarts = is_bad && monitor.check.restart;
             self.show_health();
             if restarts {
-                self.stop_timeout = self.plan.stop_timeout;
+                self.estate.stop_timeout.set(self.plan.stop_timeout);
                 self.happened(&Event::Unhealthy, ctx);
             }
         }

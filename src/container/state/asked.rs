@@ -12,6 +12,7 @@ pub fn failed() -> Refusal {
 impl State {
     pub(super) fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
+            _ if self.closing => Err(Refusal::shutting_down("the daemon is on its way out")),
             Phase::Preparing | Phase::Created | Phase::Leaving | Phase::Exited => Ok(self.start_by_hand()),
             Phase::Starting | Phase::Running => Err(Refusal::wrong_state("it is running already")),
             Phase::Paused => Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
@@ -42,6 +43,17 @@ impl State {
         }
         effects.extend(self.end());
         effects
+    }
+
+    /// One word for both, so that no start comes between the stop and the removal.
+    pub(super) fn close(&mut self) -> Vec<Effect> {
+        self.closing = true;
+        match self.phase {
+            // Of one that was left alone nothing is known that could be waited for: what runs of it is killed.
+            Phase::Created | Phase::Exited | Phase::Failed => self.go(),
+            Phase::Removing => Vec::new(),
+            _ => self.stop(),
+        }
     }
 
     pub(super) fn end(&mut self) -> Vec<Effect> {
