@@ -25,6 +25,7 @@ mod phase;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod propagation;
 pub mod raw;
 pub mod restart;
 mod rootfs;
