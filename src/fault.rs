@@ -16,13 +16,13 @@ pub const DETACH: [&str; 3] = ["unpublished", "ports-freed", "namespace-dropped"
 /// The steps of making a further network, and of removing it.
 pub const NETWORK: ([&str; 2], [&str; 2]) = (["further-bridge", "further-rules"], ["further-gone", "further-unruled"]);
 /// Where a container's actor can be made to panic: in hearing what came of its work, and in doing what its state asks for.
-pub const CONTAINER: [&str; 8] =
-    ["prepared", "launched", "ended", "released", "reaped", "act-launch", "act-signal", "act-release"];
+pub const CONTAINER: [&str; 9] =
+    ["prepared", "launched", "ended", "released", "reaped", "act-launch", "act-signal", "act-release", "close"];
 /// The same of what works for it.
 pub const WORK: [&str; 3] = ["work-prepare", "work-launch", "work-undo"];
 /// The same of the actors of which there is one.
-pub const SINGLE: [&str; 6] =
-    ["supervisor", "supervisor-list", "network", "network-attached", "network-notice", "images"];
+pub const SINGLE: [&str; 7] =
+    ["supervisor", "supervisor-list", "supervisor-close", "network", "network-attached", "network-notice", "images"];
 /// The steps of a daemon's end.
 pub const END: [&str; 3] = ["swept", "table-gone", "bridge-gone"];
 

@@ -11,6 +11,7 @@ use super::feed::Feed;
 use super::plan::{Plan, Source};
 use super::state::{self, Event, Phase};
 use super::{Container, View};
+use crate::fault;
 use crate::id::Signal;
 use crate::refusal::Refusal;
 use crate::tools::conmon::Ctl;
@@ -119,6 +120,7 @@ impl Handler<Close> for Container {
 
     fn handle(&mut self, close: Close, ctx: &mut Context<Self>) {
         self.estate.stop_timeout.set(close.timeout.unwrap_or(self.plan.stop_timeout));
+        fault::panic_at("close");
         self.happened(&Event::Close, ctx);
     }
 }

@@ -31,6 +31,7 @@ impl Handler<ShutDown> for Supervisor {
 
     fn handle(&mut self, ShutDown { timeout }: ShutDown, _: &mut Context<Self>) -> Self::Result {
         self.closing = true;
+        fault::panic_at("supervisor-close");
         let mut longest = Duration::ZERO;
         for ward in self.wards.values() {
             longest = longest.max(timeout.unwrap_or_else(|| ward.stop_timeout()));

@@ -67,3 +67,35 @@ fn a_container_that_nothing_ends_does_not_keep_the_daemon() {
     assert!(daemon.term().success(), "{}", daemon.log());
     daemon.assert_clean();
 }
+
+/// An actor that panics meanwhile, or what works for it, does not keep it either.
+#[cfg(debug_assertions)]
+#[test]
+fn a_defect_does_not_keep_the_daemon() {
+    use gantry::fault;
+
+    let told = std::env::temp_dir().join(format!("gantry-leaving-{}", std::process::id()));
+    let env = vec![("GANTRY_PANIC".to_owned(), told.display().to_string())];
+    let mut daemon = super::harness::Setup { env, ..Default::default() }.start();
+    daemon.import_busybox();
+    for place in fault::CONTAINER.iter().chain(&fault::WORK).chain(&fault::SINGLE) {
+        let mut conn = daemon.conn();
+        conn.ok("run busybox name=web stop-timeout=200ms -- sleep 1000");
+        std::fs::write(&told, place).unwrap();
+        for nth in 0..4 {
+            conn.send(&format!("@{nth} run busybox name=n{nth} stop-timeout=200ms -- sleep 1000"));
+        }
+        conn.send("@r restart web timeout=0");
+        conn.send("@p ps");
+        assert!(conn.line().is_some(), "{place}");
+        assert!(daemon.term().success(), "{place}: {}", daemon.log());
+        assert!(!daemon.log().contains(STANDSTILL), "{place}: {}", daemon.log());
+        let is_missed = std::fs::remove_file(&told).is_ok();
+        assert!(!is_missed || !place.ends_with("close"), "{place}: each end comes by there");
+        // A step whose undoing showed the defect is on record for the next one.
+        daemon.restart();
+        assert_eq!(daemon.ok("ps").get("count"), "0", "{place}");
+    }
+    assert!(daemon.term().success(), "{}", daemon.log());
+    daemon.assert_clean();
+}
