@@ -7,7 +7,7 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test vm-test man completions install uninstall deb bench load versus suite peers fuzz
+.PHONY: help setup build demo run test vm-test man completions install uninstall deb bench load floods versus suite peers fuzz
 # Where `make install` puts things; DESTDIR stands before it.
 PREFIX ?= /usr/local
 # What a Debian package is made of.
@@ -76,6 +76,10 @@ fuzz: ## every target of fuzz/, or TARGETS=…, for FUZZ_SECONDS (60) each; need
 	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
 	$(CARGO) +nightly fuzz build
 	for target in $(TARGETS); do $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 || exit 1; done
+
+floods: setup ## what one more client bears while thousands take all they can, or NAMES=…: two minutes
+	$(CARGO) build --locked --release --bins
+	GANTRYD=$(RELEASE)/gantryd $(CARGO) bench --locked --profile dev --bench load -- floods $(NAMES)
 
 peers: ## install what gantry is compared with
 	@packaging/setup.sh peers

@@ -1,17 +1,22 @@
 //! The event bus: what happened, told to whoever listens, with a bound on what a slow listener can cost.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::broadcast;
+
+use crate::wire::reply::Line;
+use crate::wire::units;
 
 /// How many events a listener may lag behind before it loses some (and is told how many).
 const LAG_MAX: usize = 1024;
 /// How many past events are kept for `since=`.
 const HISTORY_MAX: usize = 1024;
+
+/// The keys that every event carries.
+pub const KEYS: [&str; 4] = ["time", "type", "name", "action"];
 
 /// The keys an event may carry beyond `time`, `type`, `name` and `action`.
 pub const DETAILS: [&str; 11] =
@@ -61,13 +66,27 @@ pub struct Event {
     pub action: &'static str,
     /// What else there is to say.
     pub details: Vec<(&'static str, String)>,
+    /// How it is told.
+    line: OnceCell<Line>,
+}
+
+impl Event {
+    /// The line that tells of it: made once, however many are told.
+    pub fn line(&self) -> &Line {
+        self.line.get_or_init(|| {
+            let time = units::rfc3339(self.time);
+            let values = [time.as_str(), self.kind.as_str(), &self.name, self.action];
+            let details = self.details.iter().map(|(key, value)| (*key, value.as_str()));
+            Line::event(KEYS.into_iter().zip(values).chain(details))
+        })
+    }
 }
 
 /// Where events are published and listened for. Cheap to clone; one thread's.
 #[derive(Clone)]
 pub struct Bus {
-    sender: broadcast::Sender<Arc<Event>>,
-    history: Rc<RefCell<VecDeque<Arc<Event>>>>,
+    sender: broadcast::Sender<Rc<Event>>,
+    history: Rc<RefCell<VecDeque<Rc<Event>>>>,
     published: Rc<Cell<u64>>,
 }
 
@@ -87,7 +106,8 @@ impl Bus {
         details: Vec<(&'static str, String)>,
     ) {
         debug_assert!(details.iter().all(|(key, _)| DETAILS.contains(key)), "a key that no table has: {details:?}");
-        let event = Arc::new(Event { time: SystemTime::now(), kind, name: name.into(), action, details });
+        let event =
+            Rc::new(Event { time: SystemTime::now(), kind, name: name.into(), action, details, line: OnceCell::new() });
         let mut history = self.history.borrow_mut();
         if history.len() == HISTORY_MAX {
             history.pop_front();
@@ -105,7 +125,7 @@ impl Bus {
     }
 
     /// What happened since `since` as far as it is kept, and everything from now on, without gap or overlap.
-    pub fn subscribe(&self, since: Option<SystemTime>) -> (Vec<Arc<Event>>, broadcast::Receiver<Arc<Event>>) {
+    pub fn subscribe(&self, since: Option<SystemTime>) -> (Vec<Rc<Event>>, broadcast::Receiver<Rc<Event>>) {
         let history = self.history.borrow();
         let past =
             since.map_or_else(Vec::new, |since| history.iter().filter(|event| event.time >= since).cloned().collect());

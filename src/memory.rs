@@ -22,12 +22,17 @@ const RESERVE_LAYOUT: Layout = match Layout::from_size_align(RESERVE, 16) {
 /// starts are charged to the same.
 const PART: usize = 4;
 
+/// So much less than there was is a burst that is over, in bytes.
+const BURST: usize = 4 << 20;
+
 static KEPT: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// Whether a reserve is wanted at all: not before [`set_aside`].
 static WANTED: AtomicBool = AtomicBool::new(false);
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static BOUND: AtomicUsize = AtomicUsize::new(usize::MAX);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
+/// The most that was held when somebody was seen off, since a burst was last given back.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 /// The allocator: the system's, with the reserve behind it.
 pub struct Heap;
@@ -149,6 +154,34 @@ pub fn afford(what: &str) -> Result<(), Refusal> {
     Err(Refusal::out_of_memory(format_args!("{what} is not begun while memory is short; try again later")))
 }
 
+/// Gives the system back what a burst took and has freed: for the end of whatever may have been one. malloc by itself gives
+/// back no more than what lies behind the last block that is in use, and one line of a log may be that.
+pub fn see_off() {
+    if is_burst_over(&PEAK, held()) {
+        trim();
+    }
+}
+
+/// Each time at half of what it was, so that the end of thousands is worth a few looks at all that is free.
+fn is_burst_over(peak: &AtomicUsize, held: usize) -> bool {
+    let most = peak.fetch_max(held, Relaxed).max(held);
+    let over = held + BURST <= most && held <= most / 2;
+    if over {
+        peak.store(held, Relaxed);
+    }
+    over
+}
+
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "malloc_trim(3) has no safe wrapper")]
+fn trim() {
+    // SAFETY: it takes a number, and locks the heap by itself.
+    unsafe { nix::libc::malloc_trim(0) };
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn trim() {}
+
 /// Bytes that the daemon's heap holds.
 pub fn held() -> usize {
     HELD.load(Relaxed)
@@ -177,6 +210,14 @@ mod tests {
         assert!(counted(0, null_mut::<u8>).is_null(), "and nothing where there is no reserve any more");
         assert!(set_aside());
         assert!(give_back() && !give_back());
+    }
+
+    #[test]
+    fn a_burst_is_over_at_half_of_it() {
+        let peak = AtomicUsize::new(0);
+        let seen: Vec<_> = [100, 64, 30, 29, 17, 11, 8].map(|mib| is_burst_over(&peak, mib << 20)).into();
+        assert_eq!(seen, [false, false, true, false, false, true, false]);
+        assert!(!is_burst_over(&AtomicUsize::new(3 << 20), 0), "little is not worth it");
     }
 
     #[test]

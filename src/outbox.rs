@@ -11,22 +11,35 @@ use crate::wire::reply::Line;
 
 /// How much may wait for one client, in bytes; whoever writes more is held up.
 const EACH_MAX: usize = 256 << 10;
+/// How much may wait for each whatever waits for the others, in bytes: what is told line by line costs many times as much.
+const EACH_LEAST: usize = 4 << 10;
 
 /// What the outboxes of a socket's clients share.
 pub struct Postage {
     waiting: Cell<usize>,
     most: usize,
+    /// Somebody may be held up until there is room again.
+    wanted: Cell<bool>,
     room: Notify,
 }
 
 impl Postage {
     /// One that lets `most` bytes wait for all clients together.
     pub fn new(most: usize) -> Self {
-        Self { waiting: Cell::new(0), most, room: Notify::new() }
+        Self { waiting: Cell::new(0), most, wanted: Cell::new(false), room: Notify::new() }
     }
 
     fn is_spent(&self) -> bool {
         self.waiting.get() >= self.most
+    }
+
+    /// Wakes those who are held up, once there is room worth it: they may be thousands, and each has to look.
+    fn freed(&self, count: usize) {
+        self.waiting.set(self.waiting.get().saturating_sub(count));
+        if self.wanted.get() && self.waiting.get() <= self.most - self.most / 8 {
+            self.wanted.set(false);
+            self.room.notify_waiters();
+        }
     }
 
     /// How many bytes wait for all clients together.
@@ -57,6 +70,7 @@ impl Outbox {
     /// Puts a line in, tagged where its request was, as soon as there is room.
     pub async fn send(&self, tag: Option<&str>, line: &Line) {
         while self.is_full() {
+            self.postage.wanted.set(true);
             let own = std::pin::pin!(self.room.notified());
             let all = std::pin::pin!(self.postage.room.notified());
             match select(own, all).await {
@@ -95,7 +109,7 @@ impl Outbox {
     /// nothing but a line more could wake it. While memory is short, so is what waits.
     pub fn is_full(&self) -> bool {
         let len = self.len();
-        len >= EACH_MAX || (len > 0 && (self.postage.is_spent() || memory::is_short()))
+        len >= EACH_MAX || (len >= EACH_LEAST && self.postage.is_spent()) || (len > 0 && memory::is_short())
     }
 
     /// Whether the client has read half of what made it full, or more.
@@ -138,21 +152,20 @@ impl Outbox {
             // A burst's memory is given back; what a usual reply needs is kept.
             bytes.clear();
             bytes.shrink_to(4096);
-        } else if self.written.get() >= EACH_MAX {
-            // A reader who is always behind never empties it; what was written must go all the same.
+        } else if self.written.get() >= EACH_LEAST && self.written.get() >= bytes.len() / 2 {
+            // A reader who is always behind never empties it, and what was written counts for nobody: it goes as soon as no
+            // more is to be moved than that.
             bytes.drain(..self.written.replace(0));
+            let len = bytes.len();
+            bytes.shrink_to(2 * len);
         }
         self.freed(count);
         Ok(())
     }
 
     fn freed(&self, count: usize) {
-        let spent = self.postage.is_spent();
-        self.postage.waiting.set(self.postage.waiting.get().saturating_sub(count));
         self.room.notify_waiters();
-        if spent {
-            self.postage.room.notify_waiters();
-        }
+        self.postage.freed(count);
     }
 }
 
@@ -164,8 +177,21 @@ impl Drop for Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::task::{Context, Wake, Waker};
+
     use super::*;
     use futures::FutureExt;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
 
     #[test]
     fn whoever_writes_too_much_is_held_up_until_it_is_read() {
@@ -185,5 +211,24 @@ mod tests {
         assert_eq!(postage.waiting(), line.as_bytes().len());
         drop(outbox);
         assert_eq!(postage.waiting(), 0);
+    }
+
+    #[test]
+    fn who_is_held_up_for_others_is_woken_when_there_is_room_worth_it() {
+        const MOST: usize = 64 << 10;
+        let postage = Rc::new(Postage::new(MOST));
+        let (greedy, other) = (Outbox::new(postage.clone()), Outbox::new(postage));
+        greedy.push_bytes(&[0; MOST]);
+        let line = Line::text(&"x".repeat(EACH_LEAST));
+        assert!(other.send(None, &line).now_or_never().is_some(), "each has a little");
+        let mut held_up = Box::pin(other.send(None, &line));
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        assert!(held_up.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        greedy.drain(|_| Ok(MOST / 16)).unwrap();
+        assert!(!woken.0.load(Relaxed), "so little is not worth it");
+        greedy.drain(|_| Ok(MOST / 4)).unwrap();
+        assert!(woken.0.load(Relaxed));
+        assert!(held_up.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
 }

@@ -18,14 +18,15 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
-use crate::session::{self, Terms};
+use crate::session::{self, Intake, Terms};
 use crate::wire::reply::Line;
 
 /// The group that may use the control socket, where it exists.
 const GROUP: &str = "gantry";
 /// How long sessions have for the last of their replies.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How much may wait to be written to all clients of the control socket together, in bytes.
+/// How much may wait to be written to all clients of the control socket together, and how much of what they have sent to be
+/// carried out, in bytes.
 pub const WAITING_MAX: usize = 32 << 20;
 /// How many clients the control socket serves at once: each takes one or two descriptors.
 const CLIENTS_MAX: usize = 8192;
@@ -68,12 +69,14 @@ impl Doors {
     pub fn open(mut self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
-        let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage: engine.postage.clone() };
+        let (postage, intake) = (engine.postage.clone(), Rc::new(Intake::new(WAITING_MAX)));
+        let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake };
         let listener = open.listener(self.control, &mut self.given, true)?;
         open.serve(listener, Door { terms, most: CLIENTS_MAX }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
-            let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage };
+            let intake = Rc::new(Intake::new(LOOKER_WAITING_MAX));
+            let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage, intake };
             let listener = open.listener(path, &mut self.given, false)?;
             open.serve(listener, Door { terms, most: LOOKERS_MAX }, engine, &closed);
         }

@@ -5,6 +5,7 @@
 //! its own (see `Call::finish`) and is finished.
 
 mod hangup;
+mod intake;
 mod peer;
 mod raw;
 mod requests;
@@ -20,10 +21,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::hangup::Hangup;
+pub use self::intake::Intake;
+use self::intake::Share;
 use self::peer::Peer;
 use self::raw::{Begun, Raw};
 use self::requests::{Item, Requests, Taken};
 use crate::engine::Engine;
+use crate::memory;
 use crate::outbox::{Outbox, Postage};
 use crate::refusal::Refusal;
 use crate::wire::line::{Frame, Framer, LINE_MAX};
@@ -39,6 +43,8 @@ const TURN: usize = 64;
 const HEARTBEAT: Duration = Duration::from_millis(100);
 /// How much is read at once.
 const READ_SIZE: usize = 16 << 10;
+/// How often more is there, however little, before others have their turn.
+const STREAK: u32 = 8;
 
 /// One connection.
 struct Session {
@@ -49,7 +55,11 @@ struct Session {
     queue: VecDeque<(usize, Item)>,
     /// How many bytes they have together.
     queued: usize,
+    /// What these and unfinished lines count towards.
+    share: Share,
     requests: Requests,
+    /// How often in a row there was something to read.
+    streak: u32,
     /// The client will send no more.
     half_closed: bool,
     /// The client asked for the end.
@@ -79,6 +89,8 @@ pub struct Terms {
     pub running_max: usize,
     /// What its output counts towards.
     pub postage: Rc<Postage>,
+    /// What it has sent and is not carried out counts towards.
+    pub intake: Rc<Intake>,
 }
 
 /// Serves a connection to its end.
@@ -93,7 +105,9 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
         framer: Framer::default(),
         queue: VecDeque::new(),
         queued: 0,
+        share: Share::of(terms.intake.clone()),
         requests,
+        streak: 0,
         half_closed: false,
         quitting: false,
         hangup: None,
@@ -103,13 +117,16 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
     if let Err(e) = session.run().await {
         log::debug!("connection: {e}");
     }
+    memory::see_off();
 }
 
 impl Session {
     async fn run(mut self) -> io::Result<()> {
         loop {
             let more = self.take_frames();
+            self.share.set(self.held());
             if let Some(streams) = self.requests.take_raw() {
+                self.share.set(0);
                 let begun = Begun { bytes: self.framer.take_rest(), half_closed: self.half_closed };
                 return Raw::new(self.stream, self.outbox, streams, begun, self.closing)?.serve().await;
             }
@@ -127,9 +144,9 @@ impl Session {
             }
             match self.wait().await? {
                 Wake::Readable => {
-                    self.read()?;
-                    // The runtime itself never interrupts a client that keeps its socket full.
-                    tokio::task::yield_now().await;
+                    if self.read()? {
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Wake::Writable => self.write()?,
                 Wake::Done(done) => self.requests.conclude(done),
@@ -164,7 +181,7 @@ impl Session {
                 self.take(item);
             } else if self.may_cut()
                 && self.has_queue_room()
-                && let Some(frame) = self.framer.next_frame()
+                && let Some(frame) = self.next_frame()
             {
                 self.place(frame);
             } else {
@@ -173,6 +190,17 @@ impl Session {
             }
         }
         true
+    }
+
+    /// The next line, be it one that must be given up.
+    fn next_frame(&mut self) -> Option<Frame> {
+        let whole = self.framer.next_frame();
+        if whole.is_none() && self.share.is_spent(self.framer.waiting()) { self.framer.give_up() } else { whole }
+    }
+
+    /// How many bytes of this client are held.
+    fn held(&self) -> usize {
+        self.framer.waiting() + self.queued
     }
 
     fn has_queue_room(&self) -> bool {
@@ -184,9 +212,11 @@ impl Session {
         !self.requests.holds_lines() && !self.queue.back().is_some_and(|(_, item)| item.may_turn_raw())
     }
 
-    /// Whether more is to be read; what is not cut into lines has a bound as well.
+    /// Whether more is to be read; what is not cut into lines has a bound as well. Where there is no room for all, only who
+    /// has something under way is held up, as its end has the next look.
     fn has_room(&self) -> bool {
-        if self.may_cut() { self.has_queue_room() } else { self.framer.waiting() < LINE_MAX }
+        let own = if self.may_cut() { self.has_queue_room() } else { self.framer.waiting() < LINE_MAX };
+        own && !(self.requests.has_untagged() && self.share.is_spent(self.held()))
     }
 
     /// Who sends no more feeds no process any more.
@@ -257,18 +287,27 @@ impl Session {
         }
     }
 
-    fn read(&mut self) -> io::Result<()> {
+    /// Reads what there is. Whether others are to have their turn: the runtime itself never interrupts a client that keeps
+    /// its socket full, and one whose request is read whole is answered in the same turn, or thousands would each have two.
+    fn read(&mut self) -> io::Result<bool> {
         let mut buffer = [0; READ_SIZE];
+        self.streak += 1;
         match self.stream.try_read(&mut buffer) {
             Ok(0) => {
                 self.half_closed = true;
                 self.heartbeat = Instant::now() + HEARTBEAT;
-                Ok(())
             }
-            Ok(count) => self.framer.push(&buffer[..count]).map_err(|_| io::ErrorKind::OutOfMemory.into()),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(e) => Err(e),
+            Ok(count) => {
+                self.framer.push(&buffer[..count]).map_err(|_| io::ErrorKind::OutOfMemory)?;
+                if count == READ_SIZE || self.streak >= STREAK {
+                    self.streak = 0;
+                    return Ok(true);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.streak = 0,
+            Err(e) => return Err(e),
         }
+        Ok(false)
     }
 
     fn write(&mut self) -> io::Result<()> {

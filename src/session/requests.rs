@@ -175,6 +175,10 @@ impl Requests {
     pub fn read(&self, frame: Frame) -> Option<Item> {
         let line = match frame {
             Frame::Line(line) => line,
+            Frame::NoRoom => {
+                let why = "clients have sent so much that is not done that long lines find no room; try again later";
+                return Some(Item::Refused(Refusal::out_of_memory(why)));
+            }
             Frame::TooLong => {
                 return Some(Item::Refused(Refusal::too_long(format_args!("a line has at most {LINE_MAX} bytes"))));
             }

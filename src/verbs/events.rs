@@ -1,15 +1,13 @@
 //! `events`: what happens, as it happens.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
-use crate::events::{DETAILS, Event, Kind};
+use crate::events::{DETAILS, Event, KEYS, Kind};
 use crate::wire::units;
 
-const KEYS: [&str; 4] = ["time", "type", "name", "action"];
 const LOST: [&str; 2] = ["type", "count"];
 
 /// `events [since=] [type=] [name=]` → `EVENT`… without end
@@ -73,13 +71,8 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
     }
 }
 
-async fn tell(event: &Arc<Event>, filter: &Filter, call: &Call) {
-    if !filter.lets_through(event) {
-        return;
+async fn tell(event: &Event, filter: &Filter, call: &Call) {
+    if filter.lets_through(event) {
+        call.line(event.line()).await;
     }
-    let time = units::rfc3339(event.time);
-    let values = [time.as_str(), event.kind.as_str(), &event.name, event.action];
-    let pairs = KEYS.into_iter().zip(values);
-    let details = event.details.iter().map(|(key, value)| (*key, value.as_str()));
-    call.line(&Line::event(pairs.chain(details))).await;
 }

@@ -12,6 +12,8 @@ pub enum Frame {
     Line(Vec<u8>),
     /// A line longer than [`LINE_MAX`]; told once, and skipped to its LF.
     TooLong,
+    /// A line that was given up for want of room; told once, and skipped to its LF.
+    NoRoom,
 }
 
 impl Frame {
@@ -19,7 +21,7 @@ impl Frame {
     pub fn len(&self) -> usize {
         match self {
             Self::Line(line) => line.len(),
-            Self::TooLong => 0,
+            Self::TooLong | Self::NoRoom => 0,
         }
     }
 
@@ -59,6 +61,10 @@ impl Framer {
         loop {
             let Some(at) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
                 self.scanned = self.buffer.len();
+                if !self.has_rest() {
+                    // A burst's memory is given back.
+                    self.take_rest();
+                }
                 return self.overflow();
             };
             let end = self.scanned + at;
@@ -88,6 +94,13 @@ impl Framer {
         (!told).then_some(Frame::TooLong)
     }
 
+    /// Gives up a line that is not finished yet, as if it were too long.
+    pub fn give_up(&mut self) -> Option<Frame> {
+        let told = std::mem::replace(&mut self.skipping, true);
+        self.take_rest();
+        (!told).then_some(Frame::NoRoom)
+    }
+
     /// Whether bytes wait that do not make a line yet. Those of a line that was told to be too long do not count.
     pub fn has_rest(&self) -> bool {
         self.start < self.buffer.len()
@@ -100,8 +113,8 @@ impl Framer {
 
     /// Gives up the bytes behind the last line: for a connection that turns raw, or at its end.
     pub fn take_rest(&mut self) -> Vec<u8> {
-        let rest = self.buffer.split_off(self.start);
-        self.buffer.clear();
+        let mut rest = std::mem::take(&mut self.buffer);
+        rest.drain(..self.start);
         (self.start, self.scanned) = (0, 0);
         rest
     }
@@ -142,6 +155,29 @@ mod tests {
         assert_eq!(framer.next_frame(), None);
         framer.push(b"\nping\n").unwrap();
         assert_eq!(framer.next_frame(), line("ping"));
+    }
+
+    #[test]
+    fn a_line_that_is_given_up_is_told_once_and_skipped() {
+        let mut framer = Framer::default();
+        framer.push(b"pi").unwrap();
+        assert_eq!(framer.next_frame(), None);
+        assert_eq!(framer.give_up(), Some(Frame::NoRoom));
+        framer.push(b"ng").unwrap();
+        assert_eq!(framer.next_frame(), None);
+        assert_eq!((framer.give_up(), framer.waiting()), (None, 0));
+        framer.push(b"\nversion\n").unwrap();
+        assert_eq!(framer.next_frame(), line("version"));
+    }
+
+    #[test]
+    fn what_a_long_line_took_is_given_back() {
+        let mut framer = Framer::default();
+        framer.push(&[b'x'; LINE_MAX]).unwrap();
+        assert_eq!(framer.next_frame(), None);
+        framer.push(b"\n").unwrap();
+        assert!(framer.next_frame().is_some_and(|frame| frame.len() == LINE_MAX));
+        assert_eq!((framer.next_frame(), framer.buffer.capacity()), (None, 0));
     }
 
     #[test]

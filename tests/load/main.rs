@@ -1,17 +1,22 @@
 //! `make load`: plays load files, each against a daemon of its own, and prints what came of it. Arguments are files; all of
 //! `tests/load/` where there are none. Over budget is an exit status of 1. `LOAD_ROUNDS` bounds rounds, times and clients, and
 //! then no budget is asked. `GANTRYD` is another daemon than the one built beside. Root is needed.
+//!
+//! `make floods`: the same for floods; the first argument is `floods`, and the others are their names, or none for all.
+//! `FLOOD_SECONDS` is how long each lasts.
 #![allow(clippy::disallowed_methods, reason = "a load test starts the daemon itself, and its clients rest")]
 #![allow(clippy::unwrap_used, reason = "a load test that cannot be played ends there")]
 
+mod daemon;
+mod deluge;
+mod floods;
 mod player;
 
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode};
 
+use daemon::Daemon;
 use player::{Outcome, Script, play};
 
 fn main() -> ExitCode {
@@ -22,7 +27,11 @@ fn main() -> ExitCode {
     assert!(made.success(), "{made}");
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load of the machine at the start: {}", load.trim_end());
-    let over: usize = files().iter().map(|file| one(file, &dir, &rootfs)).sum();
+    let given: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let over: usize = match given.split_first() {
+        Some((first, names)) if first == "floods" => deluge::all(names, &dir, &rootfs),
+        _ => files(&given).iter().map(|file| one(file, &dir, &rootfs)).sum(),
+    };
     fs::remove_dir_all(&dir).unwrap();
     if over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -32,10 +41,9 @@ fn repository() -> &'static Path {
 }
 
 /// What is to be played.
-fn files() -> Vec<PathBuf> {
-    let given: Vec<PathBuf> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).map(PathBuf::from).collect();
+fn files(given: &[String]) -> Vec<PathBuf> {
     if !given.is_empty() {
-        return given;
+        return given.iter().map(PathBuf::from).collect();
     }
     let entries = fs::read_dir(repository().join("tests/load")).unwrap().flatten().map(|entry| entry.path());
     let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "load")).collect();
@@ -52,7 +60,7 @@ fn one(file: &Path, dir: &Path, rootfs: &Path) -> usize {
         Err(_) => script,
     };
     let daemon = Daemon::start(dir, rootfs);
-    let outcome = play(&script, &daemon.socket, daemon.child.id());
+    let outcome = play(&script, &daemon.socket, daemon.pid());
     let outcome = outcome.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     println!("\n{}: {}", file.file_name().unwrap_or_default().display(), script.title);
     print!("{outcome}");
@@ -80,40 +88,4 @@ fn over(script: &Script, outcome: &Outcome) -> Vec<String> {
         over.push(format!("{} KiB more PSS, {} at most", grown / 1024, most / 1024));
     }
     over
-}
-
-/// A daemon in a directory of its own, with the image `busybox`.
-struct Daemon {
-    child: Child,
-    socket: PathBuf,
-}
-
-impl Daemon {
-    fn start(dir: &Path, rootfs: &Path) -> Self {
-        let program = std::env::var_os("GANTRYD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gantryd").into());
-        let mut command = Command::new(program);
-        command.arg("--run").arg(dir.join("run")).arg("--root").arg(dir.join("root"));
-        command.args(["--bridge", &format!("gl{}", std::process::id())]).env("GANTRY_LOG", "warn");
-        let daemon = Self { child: command.stdin(Stdio::null()).spawn().unwrap(), socket: dir.join("run/gantry.sock") };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(e) = UnixStream::connect(&daemon.socket) {
-            assert!(Instant::now() < deadline, "no answer: {e}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let import = format!("#: before\nimage import {} busybox", rootfs.display());
-        let known = dir.join("root").join("imported");
-        if !known.exists() {
-            play(&Script::parse(&import).unwrap(), &daemon.socket, daemon.child.id()).unwrap();
-            fs::write(known, "").unwrap();
-        }
-        daemon
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().cast_signed());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.child.wait();
-    }
 }

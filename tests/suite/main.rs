@@ -5,6 +5,8 @@
 
 // What tests are made of.
 mod conn; // a client's connection, and replies as it reads them
+#[path = "../load/floods/mod.rs"]
+mod deluge; // floods: clients by the thousand
 mod dns; // questions of the DNS, and a server that answers them
 mod fake_registry; // a registry that does what a test says
 mod harness; // the daemon under test, from start to the look for leaks
@@ -20,6 +22,7 @@ mod transcript; // the transcripts of protocol.md: read, and matched
 // The wire.
 mod closing; // half-close, full close, quit
 mod doors; // the sockets: who may do what, and how many
+mod floods; // thousands of clients, and one more
 mod greed; // clients that take all they can
 mod manager; // sockets that systemd opened, and what it hears
 mod manual; // the manual and the code say the same

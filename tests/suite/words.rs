@@ -57,6 +57,7 @@ fn lines_split_as_the_vectors_say() {
         framer.push(b"\n").unwrap();
         let got = match framer.next_frame().expect("a line") {
             Frame::TooLong => Expected::Code("too-long".into()),
+            Frame::NoRoom => unreachable!("nothing was given up"),
             Frame::Line(line) => match split(&line) {
                 Ok(words) if words.is_empty() => Expected::Ignored,
                 Ok(words) => Expected::Words(words),
