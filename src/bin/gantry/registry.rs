@@ -11,6 +11,7 @@ use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
 use crate::flag::Flag;
 use crate::listing_flags as flags;
+use crate::shell;
 
 /// Words that group commands, what they are about, and flags that stand between them and the command.
 pub const GROUPS: &[(&str, &str, &[Flag])] = &[
@@ -173,6 +174,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("metrics", NONE, once::text, "Show the daemon's metrics in Prometheus' format"),
     entry("shutdown", NONE, once::quiet, "Stop every container, then end the daemon").flags(flags::SHUTDOWN),
     entry("raw", Program("WORD…"), raw::raw, "Send one line of the protocol and show the reply"),
+    entry("shell", NONE, shell::shell, "Type lines of the protocol, with a history and completion"),
     entry("completion", Exactly(&["SHELL"]), completion::completion, "Print what bash, zsh or fish needs to complete"),
     entry("manual", NONE, manual::manual, "Print the manual page, for 'man -l -'"),
 ];
