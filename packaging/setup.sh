@@ -34,6 +34,7 @@ want openssl have openssl
 want e2fsprogs have filefrag
 want xfsprogs have mkfs.xfs
 want curl have curl
+want tmux have tmux
 # What `make versus` and `make suite` run.
 if [ "${1:-}" = peers ]; then
     want docker.io have dockerd

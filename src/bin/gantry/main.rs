@@ -27,6 +27,7 @@ mod flag;
 mod human;
 mod input;
 mod listing_flags;
+mod live;
 mod progress;
 mod registry;
 mod request;

@@ -4,7 +4,7 @@ use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
     attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows,
-    run, stats, version,
+    run, stats, top, version,
 };
 use crate::compose;
 use crate::container_flags as container;
@@ -86,7 +86,8 @@ pub const ENTRIES: &[Entry] = &[
     entry("logs", ONE_NAME, logs::logs, "Show what a container has written").flags(flags::LOGS),
     entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images").flags(flags::INSPECT),
     entry("stats", Any("NAME"), stats::stats, "Show what containers use").flags(flags::STATS),
-    entry("top", ONE_NAME, rows::rows, "List the processes of a container").flags(flags::LISTING),
+    entry("top", Any("NAME"), top::top, "List the processes of a container; alone, show all containers live")
+        .flags(flags::LISTING),
     entry("diff", ONE_NAME, rows::rows, "List what a container changed in its files").flags(flags::LISTING),
     entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH")
         .flags(flags::COPY),

@@ -64,7 +64,7 @@ fn begin(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
 }
 
 fn printer(call: &Call<'_>, asked: &Asked) -> Result<Printer, Failure> {
-    let is_coloured = follow::is_coloured(call.console, call.has("no-color")?);
+    let is_coloured = call.console.is_coloured(call.has("no-color")?);
     let services = asked.services.iter().filter_map(|name| asked.project.service(name));
     let names = services.flat_map(|service| {
         let name = |number| service.container(&asked.project.name, number);
