@@ -163,6 +163,12 @@ pub const ENTRIES: &[Entry] = &[
         .shares(PROJECT),
     entry("compose start", SERVICES, compose::again::start, "Start a project's containers that were stopped")
         .shares(PROJECT),
+    entry("compose kill", SERVICES, compose::again::kill, "Send a signal to a project's containers")
+        .flags(compose::flags::KILL)
+        .shares(PROJECT),
+    entry("compose pull", SERVICES, compose::pull::pull, "Pull the images of a project's services")
+        .flags(compose::flags::PULL)
+        .shares(&[compose::flags::SOURCE, compose::flags::PROJECT]),
     entry("compose config", NONE, compose::config::config, "Print the compose file as it is understood")
         .flags(compose::flags::CONFIG)
         .shares(PROJECT),
