@@ -42,8 +42,9 @@
 //!
 //! # What is deliberately absent
 //!
-//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP but one page of metrics where it is wished for. No
-//! build of images. No global registry of actors: addresses go down through constructors.
+//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP but
+//! one page of metrics where it is wished for. No build of images. No global registry of actors: addresses go down
+//! through constructors.
 
 pub mod cgroup;
 pub mod changes;

@@ -24,6 +24,7 @@ mod phase;
 pub mod plan;
 pub mod processes;
 mod program;
+pub mod propagation;
 pub mod raw;
 pub mod restart;
 mod rootfs;

@@ -1,6 +1,7 @@
 //! The daemon's life: lock what is ours, sweep what a dead run left, start the actors, serve, drain, leave the host as it
 //! was found.
 
+mod admit;
 mod doors;
 mod leave;
 mod locks;
