@@ -73,5 +73,6 @@ mod terminals; // the session of lines, and the live view
 
 // The house.
 mod examples; // the clients of examples/
+mod pictures; // docs/pictures.md shows what is
 mod readme; // README.md tells the truth
 mod tidy; // the layer rule, and what every file must have

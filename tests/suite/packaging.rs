@@ -5,7 +5,7 @@ use super::shell;
 #[test]
 fn every_script_can_be_read() {
     let scripts =
-        "shopt -s nullglob; for f in packaging/*.sh packaging/debian/* tests/*.sh tests/vm/*.sh examples/*.sh; do
+        "shopt -s nullglob; for f in packaging/*.sh packaging/debian/* tests/*.sh tests/vm/*.sh tests/pictures/*.sh examples/*.sh; do
         [ -x $f ] || { echo $f cannot be executed; exit 1; }; bash -n $f; echo $f; done";
     let read = shell::sh(&format!("cd {}; {scripts}", shell::repository().display())).succeeds();
     assert!(read.lines().count() > 8, "{read}");

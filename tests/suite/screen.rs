@@ -77,6 +77,11 @@ impl Screen {
         self.tmux(&["capture-pane", "-p"]).stdout
     }
 
+    /// What is seen, with the sequences that colour it.
+    pub fn colours(&self) -> String {
+        self.tmux(&["capture-pane", "-e", "-p"]).stdout
+    }
+
     /// Waits until that is seen.
     #[track_caller]
     pub fn shows(&self, what: &str) {

@@ -189,6 +189,7 @@ fn containers_are_seen_and_steered() {
         row.contains("Up ") && row.contains("(healthy)") && row.contains(" / 64MiB") && row.contains("% ")
     });
     assert_eq!(screen.knows("#{alternate_on}"), "1");
+    assert!(screen.colours().contains("\x1b[38;5;2mUp "), "{}", screen.colours());
     // What happens is seen.
     daemon.ok("create busybox name=job -- true");
     screen.until("a container more", |text| text.contains("job:latest") && text.contains("Created"));
@@ -217,6 +218,19 @@ fn containers_are_seen_and_steered() {
     screen.shows("before");
     assert!(!screen.text().contains("PIDS"), "{}", screen.text());
     assert_eq!(screen.knows("#{alternate_on}"), "0");
+    drop(screen);
+    daemon.ok("rm web force=yes");
+}
+
+#[test]
+fn nothing_is_coloured_where_that_is_not_wanted() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok(WEB);
+    let screen = Screen::open(&daemon, 150, 20, "NO_COLOR=1 exec gantry top");
+    screen.until("web is well", |text| text.contains("Up ") && text.contains("(healthy)"));
+    // Bold, faint and reverse are no colours.
+    assert!(!screen.colours().contains("\x1b[38;"), "{}", screen.colours());
     drop(screen);
     daemon.ok("rm web force=yes");
 }
