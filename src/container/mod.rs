@@ -37,7 +37,7 @@ mod stop;
 pub mod storage;
 mod update;
 pub mod usage;
-mod user;
+pub(crate) mod user;
 pub mod userns;
 pub mod view;
 pub mod volumes;

@@ -167,7 +167,6 @@ async fn accept(listener: UnixListener, door: Door, engine: Rc<Engine>, closing:
 }
 
 /// Says why, as far as that goes without waiting.
-fn turn_away(stream: &UnixStream) {
-    let refusal = Refusal::busy("too many clients are connected; try again later");
-    let _ = stream.try_write(Line::err(&refusal).as_bytes());
+fn turn_away(stream: &UnixStream, why: &Refusal) {
+    let _ = stream.try_write(Line::err(why).as_bytes());
 }

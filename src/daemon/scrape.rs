@@ -42,7 +42,7 @@ async fn accept(listener: TcpListener, engine: Rc<Engine>) {
             let _ = tokio::time::timeout(PATIENCE, answer(stream, &engine)).await;
         }
     };
-    admit("a scrape", ASKERS_MAX, next, serve, |_| ()).await;
+    admit("a scrape", ASKERS_MAX, next, serve, |_, _| ()).await;
 }
 
 async fn answer(mut stream: TcpStream, engine: &Engine) -> std::io::Result<()> {
