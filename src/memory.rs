@@ -170,9 +170,10 @@ mod tests {
         let tries = std::cell::Cell::new(0);
         // The first try gives nothing, as if there were no more.
         let mut byte = 0_u8;
+        let there = &raw mut byte;
         let block = counted(0, || {
             tries.set(tries.get() + 1);
-            if tries.get() == 1 { null_mut() } else { &raw mut byte }
+            if tries.get() == 1 { null_mut() } else { there }
         });
         assert!(!block.is_null() && !first.is_null() && KEPT.load(Relaxed).is_null());
         assert!(counted(0, null_mut).is_null(), "and nothing where there is no reserve any more");
