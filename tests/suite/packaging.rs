@@ -44,3 +44,27 @@ fn the_page_tells_every_command() {
     let page = shell::finish(shell::command(shell::binary("gantry")).arg("manual")).succeeds();
     assert!(page.starts_with(".") && page.contains(".TH GANTRY 1"), "{page}");
 }
+
+#[test]
+fn the_daemons_pages_tell_what_the_daemon_goes_by() {
+    let directory = std::env::temp_dir().join(format!("gantry-pages-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let writer = shell::binary("gantryd").with_file_name("examples").join("manual");
+    shell::finish(shell::command(writer).arg(&directory)).succeeds();
+    let page = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap().replace("\\-", "-");
+    let (daemon, file, protocol) = (page("gantryd.8"), page("gantry.toml.5"), page("gantry-protocol.7"));
+    for verb in gantry::verbs::VERBS {
+        assert!(
+            protocol.contains(&format!(".SS \"{}", verb.form.name))
+                || protocol.contains(&format!(".SS {}", verb.form.name))
+        );
+        for option in verb.form.options {
+            assert!(protocol.contains(&format!("{}=", option.key)), "{} {}", verb.form.name, option.key);
+        }
+    }
+    for flag in gantry::config::command().get_arguments().filter_map(|flag| flag.get_long()) {
+        assert!(daemon.contains(&format!("--{flag}")), "{flag}");
+    }
+    assert!(file.contains("max-image-size") && file.contains(".TH GANTRY.TOML 5"), "{file}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
