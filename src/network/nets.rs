@@ -2,11 +2,12 @@
 
 use super::growth::Part;
 use super::host::Base;
-use super::message::{Endpoint, Row};
+use super::members::Member;
+use super::message::{Endpoint, Resident, Row};
 use super::names::LinkNames;
 use super::seats::{self, Seat, Seats};
 use super::{Network, dns};
-use crate::id::{NetworkMode, NetworkName, Networking};
+use crate::id::{ContainerId, NetworkMode, NetworkName, Networking};
 use crate::refusal::Refusal;
 
 /// One network.
@@ -88,5 +89,19 @@ impl Network {
             bridge: net.base.bridge.clone(),
             containers: self.residents(name),
         }
+    }
+
+    /// The containers on `network`, or on their way there, by name.
+    pub(super) fn residents(&self, network: &NetworkName) -> Vec<Resident> {
+        let there = self.members.iter().filter(|(_, member)| member.networks.contains(network));
+        let resident = |(id, member): (&ContainerId, &Member)| Resident {
+            name: member.name.clone(),
+            id: id.clone(),
+            aliases: member.networking.alias.iter().cloned().collect(),
+            endpoint: member.on(network).cloned(),
+        };
+        let mut all: Vec<_> = there.map(resident).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }

@@ -47,6 +47,7 @@ fn document(plan: &Plan, view: &View) -> Value {
         "exit": view.exit,
         "oom": view.oom,
         "restarts": view.restarts,
+        "failed": view.has_failed(),
         "created": rfc3339(view.created),
         "started": view.started.map(rfc3339),
         "finished": view.finished.map(rfc3339),

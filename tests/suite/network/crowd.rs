@@ -3,17 +3,17 @@
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use actix::Addr;
 use futures::StreamExt;
 use gantry::config::Config;
 use gantry::events::Bus;
+use gantry::link::Post;
 use gantry::network::{Detach, Network};
 use gantry::tools::Tools;
 
 use super::world::*;
 
 /// Attaches so many, and answers with the last of them.
-async fn fill(network: &Addr<Network>, count: usize) -> Place {
+async fn fill(network: &Post<Network>, count: usize) -> Place {
     let attached = (0..count).map(|nth| {
         let network = network.clone();
         async move { attach(&network, &format!("c{nth}"), &[]).await.unwrap().1 }

@@ -41,8 +41,8 @@ fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
         let (_, attachment) = attach(&dead, "web", &["8080:80"]).await.unwrap();
         // A process of the dead run lives on in its namespace.
         let process = Service::new(&attachment.netns, (Ipv4Addr::UNSPECIFIED, 80), "orphan");
-        dead.do_send(Crash);
-        until("the actor is gone", || !dead.connected()).await;
+        dead.holder().do_send(Crash);
+        until("the actor is gone", || !dead.holder().connected()).await;
         let left = snapshot();
         assert!(left.contains("table inet gantry0") && left.contains(&attachment.link), "{left}");
         std::fs::remove_file(world.dir.join("gantry0/network.journal")).unwrap();
@@ -63,8 +63,8 @@ fn the_last_one_out_restores_whatever_became_of_the_first() {
         let forwards = || sh("cat /proc/sys/net/ipv4/ip_forward").trim() == "1";
         let first = world.start("gantry0").await.unwrap();
         let second = world.start("gantry1").await.unwrap();
-        first.do_send(Crash);
-        until("the actor is gone", || !first.connected()).await;
+        first.holder().do_send(Crash);
+        until("the actor is gone", || !first.holder().connected()).await;
         world.stop(second, "gantry1").await;
         assert!(forwards(), "the first one's bridge is there yet");
         let third = world.start("gantry2").await.unwrap();

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::{ContainerId, NetworkMode, Networking, Publish, PublishedPort};
+use gantry::link::Post;
 use gantry::network::{Attach, Close, Identity, Network};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
@@ -126,11 +126,11 @@ impl World {
         }
     }
 
-    pub async fn start(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
+    pub async fn start(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
         Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
     }
 
-    pub async fn stop(&self, network: Addr<Network>, bridge: &str) {
+    pub async fn stop(&self, network: Post<Network>, bridge: &str) {
         network.send(Close).await.unwrap();
         std::fs::remove_dir(self.dir.join(bridge)).unwrap();
     }
@@ -263,13 +263,13 @@ pub fn request(id: &ContainerId, name: &str, ports: &[&str]) -> Attach {
     }
 }
 
-pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Place), Refusal> {
+pub async fn attach(network: &Post<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Place), Refusal> {
     attach_to(network, name, &[], None, ports).await
 }
 
 /// The same on those networks, with that address on the first.
 pub async fn attach_to(
-    network: &Addr<Network>,
+    network: &Post<Network>,
     name: &str,
     networks: &[&str],
     ip: Option<Ipv4Addr>,
