@@ -35,6 +35,7 @@ want e2fsprogs have filefrag
 want xfsprogs have mkfs.xfs
 want curl have curl
 want tmux have tmux
+want python3 have python3
 # What `make versus` and `make suite` run.
 if [ "${1:-}" = peers ]; then
     want docker.io have dockerd
