@@ -65,7 +65,7 @@ fn typed() -> (String, Vec<(String, Vec<String>)>) {
         for line in lines {
             match (mark.as_str(), line.strip_prefix("$ ")) {
                 ("sh", _) if !BUILDERS.iter().any(|builder| line.starts_with(builder)) => {
-                    script += &format!("{line}\n")
+                    script += &format!("{line}\n");
                 }
                 ("console", Some(command)) => {
                     // What comes stands between two lines that nothing else writes.
@@ -101,9 +101,10 @@ fn every_command_works_as_shown() {
     }
 }
 
-/// The lines before the mark of the end.
+/// The lines before the mark of the end, but for those that say only that something takes its time.
 fn between(shown: &str) -> Vec<&str> {
-    shown.split("\n\x01end\n").next().unwrap_or_default().lines().collect()
+    let lines = shown.split("\n\x01end\n").next().unwrap_or_default().lines();
+    lines.filter(|line| !line.starts_with("PROGRESS")).collect()
 }
 
 /// Whether lines are as the page has them: a line `…` stands for any number of them. How wide a column is, is nobody's business.
