@@ -1,11 +1,16 @@
 //! Whether this host is fit for the network: tried out where trying leaves no trace, for the verb `check`.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use super::bridge;
+use super::host::Base;
 use super::netns::Namespace;
-use super::{dns, foreign, occupied, pool, rules, wrong};
+use super::rtnl::Rtnl;
+use super::ula::Ula;
+use super::{dns, foreign, occupied, pool, rules, v6, wrong};
 use crate::config::{Config, Subnet};
+use crate::id::BRIDGE;
 use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
 use crate::worker::beside;
@@ -35,13 +40,18 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
     let (own, bridge, cooperate) = (config.clone(), config.bridge.clone(), config.firewall_cooperate);
     // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
     let subnet = config.subnet.unwrap_or(ANY);
-    let trial = rules::table("gantry-check", subnet, pool::gateway(subnet), dns::Ports { udp: 53, tcp: 53 });
+    let (name, v6) = ("gantry-check".to_owned(), v6::is_on(config.ipv6));
+    let ula = Ula::choose("", &name, "", &[]).filter(|_| v6);
+    let trial = Base { bridge: name, index: 0, subnet, gateway: pool::gateway(subnet), ula, routed: false };
+    let trial = rules::table(&trial, v6, dns::Ports { udp: 53, tcp: 53 });
+    let (wished, name) = (config.ipv6, config.bridge.clone());
     let nft = nft::check(tools, trial).await.map(|()| "the ruleset is accepted".to_owned());
     vec![
         Finding::of("netns", beside(try_namespace).await),
         Finding::of("nft", nft),
         Finding::of("ip-forward", beside(try_forwarding).await),
-        Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate)).await),
+        Finding::of("ipv6", beside(move || try_ipv6(wished, &name)).await),
+        Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate, v6)).await),
         Finding::of("neighbours", beside(try_neighbours).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
@@ -52,9 +62,9 @@ const ANY: Subnet = Subnet { network: Ipv4Addr::new(10, 67, 0, 0), prefix: 16 };
 
 /// Makes a bridge and a container's link in a namespace that is thrown away.
 fn try_namespace() -> Result<String, Refusal> {
-    let mut trial = Namespace::create().map_err(|error| wrong("a network namespace", &error))?;
-    let joined = bridge::create(trial.inside(), "trial", "", ANY.network, ANY).and_then(|index| {
-        let other = Namespace::create()?;
+    let mut trial = Namespace::create(false).map_err(|error| wrong("a network namespace", &error))?;
+    let joined = bridge::create(trial.inside(), "trial", "", (ANY.network, ANY), None).and_then(|index| {
+        let other = Namespace::create(false)?;
         bridge::join(trial.inside(), index, "trial.2", (&other, "eth0"), ANY.network)
     });
     joined.map_err(|error| wrong("a bridge with a veth link on it", &error))?;
@@ -62,15 +72,34 @@ fn try_namespace() -> Result<String, Refusal> {
 }
 
 fn try_forwarding() -> Result<String, Refusal> {
+    is_forwarding(Path::new("/proc/sys/net/ipv4/ip_forward"))
+}
+
+fn try_ipv6(wished: bool, bridge: &str) -> Result<String, Refusal> {
+    if !wished {
+        return Ok("networks have none: the configuration says ipv6 = false".to_owned());
+    }
+    if !v6::is_on(wished) {
+        return Ok("networks have none, as this host has none (net.ipv6.conf.all.disable_ipv6)".to_owned());
+    }
+    let forwards = is_forwarding(&v6::path("all", "forwarding"))?;
+    let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
+    Ok(match occupied::free_ula(&mut host, bridge, BRIDGE)? {
+        Some(_) => format!("networks have unique local addresses (fd00::/8), and {forwards}"),
+        None => format!("networks have none: this host's routes cover all unique local addresses; {forwards}"),
+    })
+}
+
+fn is_forwarding(path: &Path) -> Result<String, Refusal> {
     use nix::unistd::{AccessFlags, access};
-    const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
-    let value = std::fs::read_to_string(PATH).map_err(|error| wrong(PATH, &error))?;
+    let what = path.display();
+    let value = std::fs::read_to_string(path).map_err(|error| wrong(&what.to_string(), &error))?;
     if value.trim() == "1" {
         return Ok("the host forwards".to_owned());
     }
-    let writable = access(PATH, AccessFlags::W_OK);
+    let writable = access(path, AccessFlags::W_OK);
     // A file system that is mounted read-only refuses here what the file's mode allows.
-    writable.map_err(|errno| wrong(&format!("{PATH} is 0 and cannot be set"), &errno.into()))?;
+    writable.map_err(|errno| wrong(&format!("{what} is 0 and cannot be set"), &errno.into()))?;
     Ok("the host will forward while the daemon runs".to_owned())
 }
 

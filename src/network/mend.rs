@@ -1,12 +1,12 @@
 //! Our table, taken away by somebody else (`nft flush ruleset`, a firewall that starts anew), and put back: the kernel
 //! tells of it (`transactions.rs`), and what stood in the table stands in our books.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::{AcquireError, OwnedMutexGuard, OwnedSemaphorePermit};
 
+use super::message::Target;
 use super::notices::Heard;
 use super::transactions::Watch;
 use super::{Change, JOBS_MAX, Network, dns, foreign, rules, wrong};
@@ -98,7 +98,7 @@ impl Network {
             beside(move || see_that_it_is_ours(own.comment(), &own.table)).await?;
             nft::load(&tools, ruleset).await?;
             let count = leads.iter().map(|(ports, _)| ports.len()).sum();
-            beside(move || leads.iter().try_for_each(|(ports, ip)| rules.lead_again(ports, *ip))).await?;
+            beside(move || leads.iter().try_for_each(|(ports, to)| rules.lead_again(ports, *to))).await?;
             drop(quiet);
             Ok(count)
         };
@@ -145,7 +145,7 @@ impl Network {
         for net in self.nets.values() {
             let ports = net.resolver.as_ref().map(dns::Server::ports).ok_or_else(closed)?;
             match net.slot {
-                0 => whole = Ok(rules::table(&net.base.bridge, net.base.subnet, net.base.gateway, ports)),
+                0 => whole = Ok(rules::table(&net.base, self.v6, ports)),
                 _ => further += &rules::add(table, &net.base, net.internal, ports),
             }
             further += &net.parts("add", table);
@@ -154,7 +154,7 @@ impl Network {
     }
 
     /// What is published, and where each leads.
-    fn leads(&self) -> Vec<(Vec<PublishedPort>, Ipv4Addr)> {
+    fn leads(&self) -> Vec<(Vec<PublishedPort>, Target)> {
         let held = self.members.values().filter_map(|member| match &member.held {
             Some(held) => Some((held.reserved.ports().to_vec(), held.answers_at()?)),
             None => member.leads.clone(),

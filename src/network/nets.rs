@@ -2,7 +2,7 @@
 
 use super::growth::Part;
 use super::host::Base;
-use super::message::{Endpoint, Row};
+use super::message::{Endpoint, Row, V6};
 use super::names::LinkNames;
 use super::seats::{self, Seat, Seats};
 use super::{Network, dns};
@@ -47,7 +47,8 @@ impl Net {
             slot => names.at(slot, seat.port()),
         };
         let (network, gateway, internal) = (name.clone(), self.base.gateway, self.internal);
-        Endpoint { network, link, interface, ip: seat.ip(), prefix, gateway, internal }
+        let v6 = self.base.ula.map(|ula| V6 { ip: ula.of(seat.ip(), self.base.subnet), ula });
+        Endpoint { network, link, interface, ip: seat.ip(), prefix, gateway, v6, internal }
     }
 }
 
@@ -84,6 +85,7 @@ impl Network {
             name: name.clone(),
             subnet: net.base.subnet,
             gateway: net.base.gateway,
+            ula: net.base.ula,
             internal: net.internal,
             bridge: net.base.bridge.clone(),
             containers: self.residents(name),

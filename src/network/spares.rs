@@ -12,15 +12,17 @@ pub struct Spares(Rc<RefCell<Stock>>);
 struct Stock {
     /// How many are kept.
     most: usize,
+    /// Whether they are for links with IPv6.
+    v6: bool,
     ready: Vec<Namespace>,
     filling: bool,
     closed: bool,
 }
 
 impl Spares {
-    /// An empty stock of at most so many.
-    pub fn new(most: usize) -> Self {
-        Self(Rc::new(RefCell::new(Stock { most, ready: Vec::new(), filling: false, closed: false })))
+    /// An empty stock of at most so many, for links with IPv6 or without.
+    pub fn new(most: usize, v6: bool) -> Self {
+        Self(Rc::new(RefCell::new(Stock { most, v6, ready: Vec::new(), filling: false, closed: false })))
     }
 
     /// One of the stock, if there is one.
@@ -48,7 +50,8 @@ impl Spares {
 
     async fn filled(self) {
         while self.is_short() {
-            match tokio::task::spawn_blocking(Namespace::create).await {
+            let v6 = self.0.borrow().v6;
+            match tokio::task::spawn_blocking(move || Namespace::create(v6)).await {
                 Ok(Ok(namespace)) => self.0.borrow_mut().ready.push(namespace),
                 // Whoever needs one makes it then, and is told why that fails.
                 Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
 use crate::engine::ask;
 use crate::id::{Name, VolumeName};
-use crate::network::Endpoint;
+use crate::network::{Endpoint, Ula};
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
@@ -75,6 +75,7 @@ fn document(plan: &Plan, view: &View) -> Value {
         "network": {
             "mode": wishes.networking.mode.to_string(),
             "ip": view.endpoints.first().map(|endpoint| endpoint.ip),
+            "ip6": view.endpoints.first().and_then(|endpoint| endpoint.v6).map(|v6| v6.ip),
             "alias": wishes.networking.alias,
             "shares": view.shares.as_ref().map(Name::as_str),
             "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
@@ -92,6 +93,9 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "ip": endpoint.ip,
         "prefix": endpoint.prefix,
         "gateway": endpoint.gateway,
+        "ip6": endpoint.v6.map(|v6| v6.ip),
+        "prefix6": endpoint.v6.map(|_| Ula::PREFIX),
+        "gateway6": endpoint.v6.map(|v6| v6.ula.gateway()),
         "internal": endpoint.internal,
         "interface": endpoint.interface,
         "link": endpoint.link,
