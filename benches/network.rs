@@ -98,6 +98,8 @@ fn config(dir: &Path, spares: usize) -> Config {
         firewall_cooperate: false,
         bridge_links: 512,
         network_spares: spares,
+        metrics_listen: None,
+        log_format: None,
         check: false,
     }
 }

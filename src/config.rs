@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Deserialize;
 
 pub use self::subnet::Subnet;
+use crate::logging::Format;
 use crate::refusal::Refusal;
 use crate::wire::units;
 
@@ -47,6 +48,10 @@ pub struct Config {
     pub network_spares: usize,
     /// How many bytes of disk one image may take, unpacked, and its layers as they are fetched; 0 for no bound.
     pub max_image_size: u64,
+    /// Where `metrics` are told by HTTP.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How the daemon's own log is written; without one, as whoever reads stderr would have it.
+    pub log_format: Option<Format>,
     /// Print what `check` prints, and exit.
     pub check: bool,
 }
@@ -115,6 +120,8 @@ struct File {
     network_spares: Option<usize>,
     bridge_links: Option<usize>,
     max_image_size: Option<String>,
+    metrics_listen: Option<String>,
+    log_format: Option<String>,
 }
 
 /// How many links a bridge has where nothing is said, and at most. The first: what is sent to everybody is a packet for
@@ -169,6 +176,13 @@ pub fn command() -> Command {
                 .help("Name servers for containers' questions, IP or IP:PORT [those of /etc/resolv.conf]"),
         )
         .arg(path("tools", "GANTRY_TOOLS", "Where skopeo, umoci, crun and conmon are taken from [PATH]"))
+        .arg(
+            Arg::new("log-format")
+                .long("log-format")
+                .env("GANTRY_LOG_FORMAT")
+                .value_name("FORMAT")
+                .help("How its own log is written: text, journal or json [journal under systemd, else text]"),
+        )
         .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help("Tell whether this host is fit, and exit"))
 }
 
@@ -202,6 +216,8 @@ impl Config {
             bridge_links: file.bridge_links.unwrap_or(BRIDGE_LINKS.0),
             network_spares: file.network_spares.unwrap_or(SPARES.0),
             max_image_size,
+            metrics_listen: file.metrics_listen.as_deref().map(metrics_address).transpose()?,
+            log_format: text("log-format").or(file.log_format).map(|text| text.parse()).transpose()?,
             check: matches.get_flag("check"),
         };
         config.validate()?;
@@ -244,6 +260,10 @@ impl Config {
 fn server(text: &str) -> Result<SocketAddr, String> {
     let with_port = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
     with_port.map_err(|_| format!("{text:?} is not a name server like 192.0.2.53 or 192.0.2.53:5353"))
+}
+
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("metrics-listen: {text:?} is not an IP:PORT like 127.0.0.1:9670"))
 }
 
 impl File {
@@ -339,6 +359,8 @@ mod tests {
             firewall_cooperate: Some(_),
             bridge_links: Some(_),
             network_spares: Some(_),
+            metrics_listen: Some(_),
+            log_format: Some(_),
         } = all
         else {
             panic!("{all:?}");

@@ -30,7 +30,7 @@
 //!
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
+//! noticed), [`config`], [`logging`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
 //! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
 //! watched), [`worker`] (where blocking work goes).
 //!
@@ -42,7 +42,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP. No
+//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP but one page of metrics where it is wished for. No
 //! build of images. No global registry of actors: addresses go down through constructors.
 
 pub mod cgroup;
@@ -57,6 +57,7 @@ pub mod id;
 pub mod images;
 pub mod journal;
 pub mod link;
+pub mod logging;
 pub mod network;
 pub mod outbox;
 pub mod overlay;

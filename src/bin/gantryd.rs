@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use gantry::config::{Config, command};
 use gantry::daemon;
+use gantry::logging::{self, Format};
 
 fn main() -> ExitCode {
-    let log = env_logger::Env::new().filter_or("GANTRY_LOG", "info");
-    env_logger::Builder::from_env(log).format_target(false).init();
     let config = match Config::from_matches(&command().get_matches()) {
         Ok(config) => config,
         Err(message) => return fail(&message),
     };
+    logging::start(config.log_format.unwrap_or_else(Format::of_stderr));
     if config.check {
         return match daemon::check(&config) {
             Ok(true) => ExitCode::SUCCESS,

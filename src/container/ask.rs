@@ -8,11 +8,9 @@ use tokio::sync::oneshot;
 
 use super::exec::Output;
 use super::feed::Feed;
-use super::limits::check_swap;
-use super::plan::{Plan, Source, Wishes};
+use super::plan::{Plan, Source};
 use super::state::{Event, Phase};
-use super::{Container, View, effects};
-use crate::cgroup::limits::Limits;
+use super::{Container, View};
 use crate::id::Signal;
 use crate::refusal::Refusal;
 use crate::tools::conmon::Ctl;
@@ -83,14 +81,6 @@ pub struct Inspect;
 #[derive(Message)]
 #[rtype(result = "Result<Source, Refusal>")]
 pub struct Hold;
-
-/// Gives a container other limits: at once where it runs, and for every start to come.
-#[derive(Message)]
-#[rtype(result = "Result<(), Refusal>")]
-pub struct Update {
-    /// Those that change.
-    pub limits: Limits,
-}
 
 impl Handler<Start> for Container {
     type Result = ResponseFuture<Result<Arc<View>, Refusal>>;
@@ -215,46 +205,5 @@ impl Handler<Hold> for Container {
     fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
         let kept = self.kept.as_ref().map(|kept| kept.source.clone());
         kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
-    }
-}
-
-impl Handler<Update> for Container {
-    type Result = ResponseActFuture<Self, Result<(), Refusal>>;
-
-    fn handle(&mut self, Update { limits }: Update, _: &mut Context<Self>) -> Self::Result {
-        let limits = joined(limits, &self.plan.wishes);
-        let wrong = check_swap(limits.memory, limits.memory_swap).err();
-        let refused = match self.state.phase {
-            // Its limits are being written by crun at this moment.
-            Phase::Starting => Some(Refusal::wrong_state("it is starting; try again")),
-            Phase::Removing => Some(Refusal::not_found("it is being removed")),
-            _ => wrong,
-        };
-        let (plan, ground) = (self.plan.clone(), self.ground.clone());
-        let runs = self.view.borrow().has_process();
-        let applied = async move {
-            match refused {
-                Some(refusal) => Err(refusal),
-                None if runs => effects::limit(limits, plan, ground).await,
-                None => Ok(()),
-            }
-        };
-        Box::pin(applied.into_actor(self).map(move |applied, actor, _| match applied {
-            Ok(()) => {
-                Arc::make_mut(&mut actor.plan).wishes.limit(&limits);
-                Ok(())
-            }
-            Err(refusal) => Err(refusal.within(&actor.plan.name)),
-        }))
-    }
-}
-
-/// The two limits of memory hang together: where one changes, the other is set again beside it.
-fn joined(limits: Limits, wishes: &Wishes) -> Limits {
-    match (limits.memory, limits.memory_swap) {
-        (None, None) => limits,
-        (memory, both) => {
-            Limits { memory: memory.or(wishes.memory), memory_swap: both.or(wishes.memory_swap), ..limits }
-        }
     }
 }

@@ -1,10 +1,13 @@
 //! Devices of the host that a container is given.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{major, minor};
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, major, makedev, minor, mknod};
+use nix::unistd::{Gid, Uid, chown};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
@@ -62,6 +65,17 @@ pub struct Device {
     number: (i64, i64),
     mode: u32,
     owner: (u32, u32),
+}
+
+/// Makes nodes of `devices` in `dir`, for a container in whose user namespace nobody can: seen through its own ids, what is
+/// root's is its root's. It blocks.
+pub fn make_nodes(devices: &[Device], dir: &Path) -> Result<(), Refusal> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| Refusal::io(dir.display(), &e))?;
+    let failed = |device: &Device, e| Refusal::errno(format_args!("device={}", device.path.display()), e);
+    devices.iter().try_for_each(|device| device.make(dir).map_err(|e| failed(device, e)))
 }
 
 /// Finds the devices that are wished for; with `every`, all of the host's beside them. It looks at the disk: not for
@@ -122,6 +136,24 @@ impl Device {
             .uid(self.owner.0)
             .gid(self.owner.1)
             .build()
+    }
+
+    /// Where its node is that was [made](make_nodes) in `dir`.
+    pub fn source_in(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}{}-{}", self.kind.as_str(), self.number.0, self.number.1))
+    }
+
+    fn make(&self, dir: &Path) -> nix::Result<()> {
+        let path = self.source_in(dir);
+        let kind = if self.kind == LinuxDeviceType::B { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
+        let number = makedev(self.number.0.unsigned_abs(), self.number.1.unsigned_abs());
+        match mknod(&path, kind, Mode::empty(), number) {
+            // By the run before, or for another place of the same device.
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(e) => return Err(e),
+        }
+        chown(&path, Some(Uid::from_raw(self.owner.0)), Some(Gid::from_raw(self.owner.1)))?;
+        fchmodat(AT_FDCWD, &path, Mode::from_bits_truncate(self.mode), FchmodatFlags::FollowSymlink)
     }
 
     /// The rule that opens it.

@@ -14,7 +14,7 @@ use super::console::Console;
 use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::userns::Ids;
-use super::{etc, program, rootfs, rotation, spec, volumes};
+use super::{devices, etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
 use crate::journal::{Journal, Step};
@@ -235,6 +235,7 @@ async fn mount(plan: Arc<Plan>, ids: Option<Arc<Ids>>) -> Result<(), Refusal> {
     // A thread of its own: it becomes another user.
     apart("mount", MOUNT_STACK, move || {
         ids.open_way(&plan.places)?;
+        devices::make_nodes(&plan.devices, &plan.places.devices())?;
         rootfs::mount_mapped(&plan.lower_dir, &plan.places, &ids)
     })
     .await

@@ -34,6 +34,7 @@ mod spec;
 pub mod state;
 mod stop;
 pub mod storage;
+mod update;
 pub mod usage;
 mod user;
 pub mod userns;
@@ -49,7 +50,7 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::prelude::*;
 use tokio::sync::{Mutex, oneshot, watch};
 
-pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop, Update};
+pub use self::ask::{Attach, Hold, Inspect, Kill, Pause, Remove, Resize, Resume, Start, Stop};
 use self::console::Console;
 use self::effects::{Exit, Init, Run, SharedJournal};
 use self::health::{Look, Monitor};
@@ -57,6 +58,7 @@ use self::log_files::LogFiles;
 pub use self::networks::{Connect, Disconnect};
 use self::plan::{Kept, Plan};
 use self::state::{Effect, Event, State};
+pub use self::update::Update;
 pub use self::view::View;
 use crate::events::{Bus, Kind};
 use crate::id::ContainerId;
@@ -116,6 +118,8 @@ pub struct Container {
     init: Option<Init>,
     /// Held by whoever mounts its files while it does not run, and by its start.
     files: Arc<Mutex<()>>,
+    /// Held by the update that is being made.
+    updates: Arc<Mutex<()>>,
     /// What the last run left for the runtime to forget.
     unreaped: Vec<Step>,
     starters: Vec<oneshot::Sender<Result<Arc<View>, Refusal>>>,
@@ -166,6 +170,7 @@ impl Container {
             logs,
             init: None,
             files: Arc::default(),
+            updates: Arc::default(),
             unreaped: Vec::new(),
             starters: Vec::new(),
             preparers: vec![prepared],

@@ -19,7 +19,6 @@ use super::storage::Storage;
 use super::user::{self, User};
 use super::userns;
 use super::volumes::{self, Bind};
-use crate::cgroup::limits::Limits;
 use crate::config::LogBounds;
 use crate::id::{ContainerId, Name, NetworkMode, Networking, Publish, Signal};
 use crate::images::Image;
@@ -138,14 +137,6 @@ impl Wishes {
     pub fn takes_input(&self) -> bool {
         self.stdin.unwrap_or(self.tty)
     }
-
-    /// Puts other limits in the place of those that were wished for.
-    pub fn limit(&mut self, limits: &Limits) {
-        self.memory = limits.memory.or(self.memory);
-        self.memory_swap = limits.memory_swap.or(self.memory_swap);
-        self.milli_cpus = limits.milli_cpus.or(self.milli_cpus);
-        self.pids = limits.pids.or(self.pids);
-    }
 }
 
 /// Where a container's things lie, and what else its daemon settles for it.
@@ -186,6 +177,11 @@ impl Places {
     /// The files that are made for its `/etc`.
     pub fn etc(&self) -> PathBuf {
         self.data.join("etc")
+    }
+
+    /// The nodes of devices that it cannot make itself.
+    pub fn devices(&self) -> PathBuf {
+        self.data.join("devices")
     }
 
     /// What the container wrote to its standard output and error, as conmon keeps it.

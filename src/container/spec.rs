@@ -51,7 +51,11 @@ fn build(
         .resources(resources(plan)?)
         .cgroups_path(&plan.places.cgroup)
         .sysctl(security.sysctls.clone().into_iter().collect::<HashMap<_, _>>())
-        .devices(plan.devices.iter().map(Device::node).collect::<Result<Vec<_>, _>>()?);
+        .devices(match ids {
+            // Nobody can make nodes in a user namespace: those that are made beforehand are mounted.
+            Some(_) => Vec::new(),
+            None => plan.devices.iter().map(Device::node).collect::<Result<_, _>>()?,
+        });
     if !security.privileged {
         linux = linux.masked_paths(masked()).readonly_paths(get_default_readonly_paths());
     } else {
@@ -207,6 +211,13 @@ fn mounts(plan: &Plan, etc: &Path, ids: Option<&Ids>) -> Result<Vec<Mount>, OciS
         mounts.push(mount(raw::PROGRAM, "bind", &source.to_string_lossy(), &["bind", "rprivate", "ro"])?);
     }
     let map = ids.map(Ids::mount_option);
+    if let Some(map) = &map {
+        let node = |device: &Device| {
+            let (path, source) = (device.path.to_string_lossy(), device.source_in(&plan.places.devices()));
+            mount(&path, "bind", &source.to_string_lossy(), &["bind", "rprivate", "rw", "dev", map])
+        };
+        mounts.extend(plan.devices.iter().map(node).collect::<Result<Vec<_>, _>>()?);
+    }
     let asked_for = asked_for(plan, map.as_deref())?;
     let mut etc = etc_files(plan, etc, map.as_deref())?;
     etc.retain(|own| asked_for.iter().all(|m| m.destination() != own.destination()));

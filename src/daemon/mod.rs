@@ -6,6 +6,7 @@ mod leave;
 mod locks;
 mod manager;
 mod namespace;
+mod scrape;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -177,6 +178,10 @@ async fn serve(
     Volumes::sweep(&dirs.volumes());
     let engine = Rc::new(start(config, dirs, began, basis).await?);
     sweep::containers(dirs, &engine.ground, &engine.config).await;
+    let scrapes = match engine.config.metrics_listen {
+        Some(address) => Some(scrape::serve(address, &engine).await?),
+        None => None,
+    };
     let closing = doors.open(&engine)?;
     log::info!("gantryd {} listens on {}", env!("CARGO_PKG_VERSION"), engine.config.socket.display());
     engine.bus.publish(Kind::Daemon, "gantryd", "start", Vec::new());
@@ -187,6 +192,9 @@ async fn serve(
     }
     manager::stopping();
     closing.stop_accepting();
+    if let Some(scrapes) = scrapes {
+        scrapes.abort();
+    }
     leave::stop_containers(&engine, &mut signals).await;
     leave::close_images(&engine).await;
     closing.end_sessions().await;

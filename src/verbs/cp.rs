@@ -54,11 +54,12 @@ async fn run(name: String, way: Way, call: Call) -> Result<Line, Refusal> {
     let progress = Progress::default();
     let watched = progress.clone();
     let turns = call.engine.walkers.clone();
-    let copying = async move {
-        let _turn = turns.acquire_owned().await.map_err(Refusal::internal)?;
-        copy::copy(reach(&child).await?, way, watched).await
+    let copying = async {
+        let turn = turns.acquire_owned().await.map_err(Refusal::internal)?;
+        let reach = reach(&child).await?;
+        call.finish(copy::copy(reach, way, watched, turn)).await
     };
-    let mut copying = std::pin::pin!(call.finish(copying));
+    let mut copying = std::pin::pin!(copying);
     let copied = loop {
         match tokio::time::timeout(PACE, &mut copying).await {
             Ok(copied) => break copied?,

@@ -18,7 +18,7 @@ mod input;
 mod inspect;
 mod kill;
 mod logs;
-mod metrics;
+pub mod metrics;
 mod network;
 mod pause;
 mod ping;

@@ -8,9 +8,8 @@ use super::shell;
 fn socat_hears_everything_after_its_half_close() {
     let daemon = Daemon::start();
     daemon.import_busybox();
-    // Work in which the container says nothing for four times as long as socat bears silence: half a second by itself,
-    // and here said so, for hosts that are slow.
-    let (work, silence) = (2 * shell::patience(1).as_secs(), shell::patience(1).as_secs_f32() / 2.0);
+    // Work in which the container says nothing for four times as long as socat bears silence.
+    let (work, silence) = (2 * shell::patience(1).as_secs(), shell::socat_bears());
     let request = format!("run busybox name=nap attach=yes rm=yes -- sh -c \"sleep {work}; echo late\"");
     let socat = format!("socat -t {silence} - UNIX-CONNECT:$GANTRY_SOCKET");
     let said = daemon.sh(&format!("printf 'ping\\n{request}\\nps\\n' | {socat}")).succeeds();

@@ -35,6 +35,51 @@ fn tree(at: &std::path::Path) {
     assert!(super::shell::command("mkfifo").arg(at.join("fifo")).status().unwrap().success());
 }
 
+/// A process that holds a lease on a file: whoever opens it waits for the holder's leave, as with a file system whose server
+/// does not answer, or for `/proc/sys/fs/lease-break-time` (fcntl(2)).
+struct Leased(std::process::Child);
+
+impl Leased {
+    fn hold(path: &std::path::Path) -> Self {
+        let script = "import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fd = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()";
+        let mut python = super::shell::command("python3");
+        let python = python.args(["-c", script]).arg(path);
+        let mut python =
+            python.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut told = [0; 5];
+        std::io::Read::read_exact(python.stdout.as_mut().unwrap(), &mut told).unwrap();
+        Self(python)
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_copy_that_stands_still_is_given_up() {
+    let (daemon, dir) = with_container(true, "");
+    let at = dir.display();
+    fs::write(dir.join("file"), "one").unwrap();
+    let leased = Leased::hold(&dir.join("file"));
+    let mut conn = daemon.conn();
+    assert_eq!(conn.refused(&format!("cp {at}/file job:/there")), "timeout");
+    // Nobody else is held up by it, and it goes once the file is open again.
+    daemon.ok(&format!("cp job:/www/index.html {at}/page"));
+    drop(leased);
+    daemon.ok(&format!("cp {at}/file job:/there"));
+    assert_eq!(inside(&daemon, "cat /there"), "one");
+    daemon.ok("rm job force=yes");
+}
+
 #[test]
 fn a_file_goes_in_and_comes_out() {
     for running in [true, false] {

@@ -2,6 +2,7 @@
 
 use super::conn::Reply;
 use super::harness::Daemon;
+use super::shell;
 
 /// What a web server of busybox is run with.
 pub const HTTPD: &str = "-- httpd -f -p 80 -h /www";
@@ -38,7 +39,8 @@ fn a_published_page_is_fetched() {
 fn socat_and_the_client_drive_it() {
     let daemon = Daemon::start();
     daemon.import_busybox();
-    let script = format!("echo 'run busybox name=web publish=80 {HTTPD}' | socat - UNIX-CONNECT:$GANTRY_SOCKET");
+    let socat = format!("socat -t {} - UNIX-CONNECT:$GANTRY_SOCKET", shell::socat_bears());
+    let script = format!("echo 'run busybox name=web publish=80 {HTTPD}' | {socat}");
     let said = daemon.sh(&script).succeeds();
     // Behind signs of life, where the machine is busy.
     assert!(said.lines().any(|line| line.starts_with("OK name=web:latest")), "{said}");
@@ -94,7 +96,7 @@ fn what_it_is_given_is_what_it_sees() {
 #[test]
 fn an_image_says_how_it_is_run() {
     let daemon = Daemon::start();
-    let rootfs = super::shell::busybox_rootfs().display();
+    let rootfs = shell::busybox_rootfs().display();
     let config = "entrypoint=\"echo hello\" cmd='to you' env=X=1 workdir=/www user=www";
     daemon.ok(&format!("image import {rootfs} greet:2 {config}"));
     let run = daemon.ok("run greet:2 attach=yes");
@@ -109,7 +111,7 @@ fn an_image_says_how_it_is_run() {
 fn a_directory_is_run_and_not_changed() {
     let daemon = Daemon::start();
     let tree = daemon.place().dir().join("plain");
-    super::shell::sh(&format!("examples/busybox-rootfs.sh {}", tree.display())).succeeds();
+    shell::sh(&format!("examples/busybox-rootfs.sh {}", tree.display())).succeeds();
     let run = daemon.ok(&format!("run rootfs={} attach=yes -- sh -c 'echo x >/www/new; ls /www'", tree.display()));
     assert_eq!(run.get("name"), "plain:latest");
     assert_eq!(run.logs(), ["stdout index.html", "stdout new"]);

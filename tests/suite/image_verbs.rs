@@ -328,7 +328,9 @@ fn metrics_read_as_prometheus_reads_them() {
     let before = scrape(&daemon);
     assert_eq!((before["gantry_images"], before["gantry_containers{state=\"running\"}"]), (1.0, 0.0));
     assert!(!before.keys().any(|series| series.starts_with("gantry_container_")), "{before:#?}");
-    daemon.ok("run busybox name=web:1 memory=64m -- sleep 1000");
+    daemon.ok("run busybox name=web:1 memory=64m health-cmd=true health-interval=100ms -- sleep 1000");
+    let healthy = || daemon.ok("ps name=web:1").column("health") == ["healthy"];
+    super::shell::until(super::shell::patience(20), "it is healthy", healthy);
     daemon.ok("run busybox name=job attach=yes -- true");
     let after = scrape(&daemon);
     let of = |metric: &str, name: &str| after.get(&format!("gantry_container_{metric}{{name=\"{name}\"}}")).copied();
@@ -336,6 +338,7 @@ fn metrics_read_as_prometheus_reads_them() {
     assert_eq!(after["gantry_containers{state=\"exited\"}"], 1.0);
     assert_eq!((of("up", "web:1"), of("up", "job:latest")), (Some(1.0), Some(0.0)));
     assert_eq!((of("pids", "web:1"), of("pids", "job:latest")), (Some(1.0), None));
+    assert_eq!((of("healthy", "web:1"), of("healthy", "job:latest")), (Some(1.0), None));
     assert_eq!(of("memory_limit_bytes", "web:1"), Some(f64::from(64 << 20)));
     assert_eq!(of("oom_killed", "web:1"), Some(0.0));
     assert!(of("cpu_seconds_total", "web:1") > Some(0.0) && of("memory_bytes", "web:1").is_some());

@@ -29,6 +29,33 @@ fn limits_change_at_once_and_stay() {
 }
 
 #[test]
+fn what_starts_again_meanwhile_has_the_last_limits() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=box memory=64m restart=always stop-signal=KILL -- sleep 0.05");
+    let many = |first: u32| {
+        for n in (first..200).step_by(2) {
+            let reply = daemon.conn().request(&format!("update box memory={}m pids={}", 20 + n % 7, 50 + n));
+            assert!(reply.end.head == "OK" || reply.code() == "wrong-state", "{reply:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| many(0));
+        scope.spawn(|| many(1));
+    });
+    // One that holds on, once it runs.
+    let last = || daemon.conn().request("update box memory=17m pids=33").end.head == "OK";
+    super::shell::until(super::shell::patience(20), "it is between two starts", last);
+    daemon.ok("kill box");
+    let wanted = (17 << 20, 33);
+    let told = daemon.ok("inspect box").json()["limits"].clone();
+    assert_eq!((told["memory"].as_u64().unwrap(), told["pids"].as_u64().unwrap()), wanted);
+    let stats = || daemon.ok("stats box").column("memory-limit") == [wanted.0.to_string()];
+    super::shell::until(super::shell::patience(20), "it runs with them", stats);
+    daemon.ok("rm box force=yes");
+}
+
+#[test]
 fn what_runs_is_listed() {
     let daemon = Daemon::start();
     daemon.import_busybox();

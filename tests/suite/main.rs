@@ -56,7 +56,8 @@ mod rotation; // logs that are put aside when they have grown
 mod streams; // standard input in lines, attach, terminals
 mod trust; // whom a pull trusts, and credentials
 mod userns; // user ids of its own
-mod volumes; // files of the host, and what outlives containers
+mod volumes;
+mod watching; // Prometheus, and readers of the log // files of the host, and what outlives containers
 
 // The actors by themselves.
 mod images; // the image store

@@ -265,10 +265,12 @@ fn a_slow_client_gets_every_byte() {
         conn.raw();
         let expected: String = (1..=600_000).map(|n| format!("{n}\n")).collect();
         let mut got = Vec::new();
-        // Behind all the time, and never idle for long: little at a time, but not so little that a slow machine falls back.
-        let bite = 10 * patience(1).as_secs().pow(3) as usize;
+        // Behind all the time, and never idle for long: a rest between two bites, each of half of what is to be read in
+        // two seconds.
+        let bite = 64 << 10;
         while got.len() + bite < expected.len() {
             got.extend(conn.bytes(bite));
+            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         got.extend(conn.rest());
         assert!(got == expected.as_bytes(), "{} of {}", got.len(), expected.len());

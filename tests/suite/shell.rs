@@ -74,6 +74,11 @@ pub fn patience(seconds: u64) -> Duration {
     Duration::from_secs(seconds * times)
 }
 
+/// How long socat bears silence once its own input has ended: half a second by itself, and longer where the machine is slow.
+pub fn socat_bears() -> f32 {
+    patience(1).as_secs_f32() / 2.0
+}
+
 /// Where what is made once is kept.
 pub fn scratch() -> PathBuf {
     std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)

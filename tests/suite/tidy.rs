@@ -26,6 +26,7 @@ const LEAVES: &[&str] = &[
     "events",
     "journal",
     "link",
+    "logging",
     "config",
     "cgroup",
     "changes",

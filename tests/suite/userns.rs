@@ -80,6 +80,28 @@ fn everything_else_is_as_in_any_container() {
 }
 
 #[test]
+fn a_device_of_the_hosts_root_is_its_roots() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let node = daemon.place().dir().join("zero");
+    let kind = nix::sys::stat::SFlag::S_IFCHR;
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::sys::stat::mknod(&node, kind, mode, nix::sys::stat::makedev(1, 5)).unwrap();
+    let device = format!("device={}:/dev/mine:r", node.display());
+    let script = "stat -c %u:%a /dev/mine; head -c 2 /dev/mine | wc -c; \
+        su www -c \"head -c 2 /dev/mine\" 2>/dev/null || echo neither";
+    assert_eq!(seen(&daemon, &device, script), "0:600\n2\nneither\n");
+    // It is there after a restart too, and gone with the container.
+    let run = daemon.ok(&format!(
+        "run busybox name=job userns=auto {device} restart=on-failure:1 -- sh -c 'head -c 2 /dev/mine | wc -c; exit 1'"
+    ));
+    let waited = daemon.ok("wait job");
+    assert_eq!(waited.get("exit"), "1", "{run:?}");
+    assert_eq!(daemon.ok("logs job").written("stdout"), "2\n2\n");
+    daemon.ok("rm job");
+}
+
+#[test]
 fn on_the_disk_are_the_ids_it_sees() {
     let daemon = Daemon::start();
     daemon.import_busybox();

@@ -32,7 +32,7 @@ pub fn copy(mut from: &File, mut to: &File, length: u64, progress: &Progress) ->
                 return Ok(copied);
             }
             (at, copied) = (at + count, copied + count);
-            progress.add(count);
+            progress.step(count)?;
         }
     }
     // What ends in a hole.

@@ -10,6 +10,7 @@
 mod attributes;
 mod content;
 mod place;
+mod progress;
 mod reach;
 mod still;
 mod tree;
@@ -17,12 +18,12 @@ mod tree;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use self::place::Base;
+pub use self::progress::Progress;
 pub use self::reach::{Root, RootNow};
 use super::plan::Plan;
 use super::userns;
@@ -68,37 +69,34 @@ pub struct Copied {
     pub skipped: u64,
 }
 
-/// Bytes copied so far, for whoever watches.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<AtomicU64>);
-
-impl Progress {
-    /// How many.
-    pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
 /// How much stack a copy has: for as many directories within each other as it goes.
 const STACK: usize = 8 << 20;
 
-/// Copies. The thread is not waited for where the daemon leaves: a copy is then cut short.
-pub async fn copy(reach: Reach, way: Way, progress: Progress) -> Result<Copied, Refusal> {
-    worker::apart("copy", STACK, move || match reach {
+/// Copies. The thread is not waited for where the daemon leaves, nor where a file system does not answer: a copy is then
+/// cut short. It keeps its `turn` to its own end, so that no more of them wait than there are turns.
+pub async fn copy(reach: Reach, way: Way, progress: Progress, turn: OwnedSemaphorePermit) -> Result<Copied, Refusal> {
+    let watched = progress.clone();
+    let copied = worker::apart("copy", STACK, move || {
+        let _turn = turn;
+        through(reach, &way, progress)
+    });
+    tokio::select! {
+        copied = copied => copied,
+        refusal = watched.stall() => Err(refusal),
+    }
+}
+
+fn through(reach: Reach, way: &Way, progress: Progress) -> Result<Copied, Refusal> {
+    match reach {
         Reach::Running(root, first) => {
             // What is made in there belongs to its root; what is made out here, to ours.
-            if let (Some(first), Way::In { .. }) = (first, &way) {
+            if let (Some(first), Way::In { .. }) = (first, way) {
                 userns::become_root_of(first)?;
             }
-            between(root, &way, progress)
+            between(root, way, progress)
         }
-        Reach::Still(plan, _still) => still::with_root(&plan, |root| between(root, &way, progress)),
-    })
-    .await
+        Reach::Still(plan, _still) => still::with_root(&plan, |root| between(root, way, progress)),
+    }
 }
 
 fn between(container: OwnedFd, way: &Way, progress: Progress) -> Result<Copied, Refusal> {

@@ -137,6 +137,7 @@ impl Copier {
             self.copied.skipped += 1;
             return Ok(());
         }
+        self.progress.step(0)?;
         self.path.push(name);
         self.entry(&found, &stat, to.as_fd(), name)?;
         self.path.pop();

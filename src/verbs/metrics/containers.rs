@@ -47,6 +47,15 @@ pub fn expose(text: &mut Exposition, sampled: &[Sampled]) {
         &|one| Some(one.view.restarts.to_string()),
     );
     each(
+        "gantry_container_healthy",
+        Kind::Gauge,
+        "Whether the container's health check finds it well, where it has one.",
+        &|one| {
+            let health = one.view.health_text();
+            (!health.is_empty()).then(|| u8::from(health == "healthy").to_string())
+        },
+    );
+    each(
         "gantry_container_oom_killed",
         Kind::Gauge,
         "Whether the kernel killed any process of its last run for want of memory.",

@@ -20,7 +20,18 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(call: Call) -> Result<Line, Refusal> {
-    let engine = &call.engine;
+    for line in lines(&call.engine).await? {
+        call.line(&Line::text(&line)).await;
+    }
+    Ok(Line::done())
+}
+
+/// The same as one text, for whoever asks by HTTP.
+pub async fn page(engine: &Engine) -> Result<String, Refusal> {
+    Ok(lines(engine).await?.iter().map(|line| format!("{line}\n")).collect())
+}
+
+async fn lines(engine: &Engine) -> Result<Vec<String>, Refusal> {
     let mut text = Exposition::default();
     let views = engine.list().await?;
     let images = engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", &e))?;
@@ -32,10 +43,7 @@ async fn run(call: Call) -> Result<Line, Refusal> {
     }
     containers::expose(&mut text, &sampled);
     process::expose(&mut text);
-    for line in text.lines() {
-        call.line(&Line::text(&line)).await;
-    }
-    Ok(Line::done())
+    Ok(text.lines())
 }
 
 fn expose_daemon(text: &mut Exposition, engine: &Engine, images: usize) {

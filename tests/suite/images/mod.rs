@@ -100,6 +100,8 @@ impl Place {
             bridge_links: 512,
             network_spares: 4,
             max_image_size: self.max_image_size,
+            metrics_listen: None,
+            log_format: None,
             check: false,
         }
     }

@@ -157,6 +157,8 @@ impl World {
             bridge_links: 512,
             network_spares: 4,
             max_image_size: gantry::config::MAX_IMAGE_SIZE,
+            metrics_listen: None,
+            log_format: None,
             check: false,
         }
     }
