@@ -20,7 +20,7 @@ use crate::id::{At, HostPorts, Proto, Publish, PublishedPort};
 use crate::refusal::Refusal;
 
 /// How long a copy of a socket is waited for, in turns, in milliseconds.
-const COPIES_GO: [u64; 5] = [2, 5, 10, 20, 40];
+const COPIES_GO: [u64; 7] = [2, 5, 10, 20, 40, 80, 160];
 
 /// How many ports one container may publish: each is a descriptor of the daemon's.
 pub const PORTS_MAX: usize = 4096;
