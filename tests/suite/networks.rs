@@ -322,9 +322,9 @@ fn a_container_finds_those_of_all_its_networks_and_no_others() {
         let found = reply
             .written("stdout")
             .lines()
-            .filter_map(|line| Some(line.strip_prefix("Address: ")?.to_owned()))
+            .filter_map(|line| line.strip_prefix("Address: ")?.parse::<std::net::Ipv4Addr>().ok())
             .next_back();
-        found.filter(|_| reply.get("exit") == "0")
+        found.filter(|_| reply.get("exit") == "0").map(|ip| ip.to_string())
     };
     assert_eq!(asked("web", "db"), Some(db.clone()), "on its second network");
     assert_eq!(asked("web", "store"), Some(db));

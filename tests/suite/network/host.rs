@@ -16,7 +16,7 @@ fn two_daemons_stand_side_by_side() {
     on_a_host(async |world: Rc<World>| {
         let one = world.start("gantry0").await.unwrap();
         let two = world.start("gantry01").await.unwrap();
-        assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
+        assert_eq!(code(world.start_once("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
         let (_, web) = attach(&one, "web", &["8080:80"]).await.unwrap();
         assert_eq!(code(attach(&two, "web", &["8080:80"]).await), Code::InUse);
         let (_, web_two) = attach(&two, "web", &["8081:80"]).await.unwrap();

@@ -44,7 +44,7 @@ fn a_published_port_is_reached_from_everywhere_by_ipv6_too() {
 }
 
 async fn reach_from_everywhere(world: &World) {
-    let network = world.start_anew("gantry0").await;
+    let network = world.start("gantry0").await.unwrap();
     let ports = ["8080:80", "8080:80/udp", "[fd99::1]:9090:80", "[::]:9091:80", "0.0.0.0:9092:80"];
     let (_, web) = attach(&network, "web", &ports).await.unwrap();
     let (_, other) = attach(&network, "other", &[]).await.unwrap();
@@ -322,7 +322,7 @@ fn a_host_that_heeds_routers_does_so_on_and_has_its_habits_back() {
         two.do_send(Crash);
         until("the actor is gone", || !two.connected()).await;
         std::fs::remove_file(world.dir.join("gantry01/network.journal")).unwrap();
-        let two = world.start_anew("gantry01").await;
+        let two = world.start("gantry01").await.unwrap();
         assert_eq!(habits("forwarding", &["all", "wire0"]), "11");
         world.stop(two, "gantry01").await;
         // A list of routes is cut short where some of them go meanwhile, as those of vanishing links do.
@@ -370,7 +370,7 @@ fn addresses_of_ipv6_are_the_same_at_each_start_and_nobody_elses() {
     on_a_host_of_both(async |world: Rc<World>| {
         let mut seen = Vec::new();
         for _ in 0..2 {
-            let network = world.start_anew("gantry0").await;
+            let network = world.start("gantry0").await.unwrap();
             create(&network, "front", false).await;
             seen.push(network.send(List).await.unwrap().iter().map(|row| row.ula.unwrap()).collect::<Vec<_>>());
             world.stop(network, "gantry0").await;
@@ -378,7 +378,7 @@ fn addresses_of_ipv6_are_the_same_at_each_start_and_nobody_elses() {
         assert!(seen[0] == seen[1] && seen[0][0] != seen[0][1], "{seen:?}");
         // Somebody else has them meanwhile.
         sh(&format!("ip -6 route add {} via {NEIGHBOUR6}", seen[0][0]));
-        let network = world.start_anew("gantry0").await;
+        let network = world.start("gantry0").await.unwrap();
         let now = network.send(List).await.unwrap()[0].ula.unwrap();
         assert_ne!(now, seen[0][0]);
         let (_, web) = attach(&network, "web", &[]).await.unwrap();

@@ -168,19 +168,26 @@ impl World {
         }
     }
 
+    /// Starts it, also where another was that has just ended: a process that another test is just starting may have a copy of
+    /// that one's lock.
     pub async fn start(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
-        Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
-    }
-
-    /// Starts it where another was that has just ended: a process that another test is just starting may have a copy of its lock.
-    pub async fn start_anew(&self, bridge: &str) -> Addr<Network> {
         let deadline = std::time::Instant::now() + patience();
         loop {
-            match self.start(bridge).await {
-                Err(refusal) if refusal.code() == Code::InUse && std::time::Instant::now() < deadline => {}
-                started => return started.unwrap(),
+            match self.start_once(bridge).await {
+                Err(refusal)
+                    if refusal.message().contains("in use by another daemon")
+                        && std::time::Instant::now() < deadline =>
+                {
+                    tokio::task::yield_now().await;
+                }
+                started => return started,
             }
         }
+    }
+
+    /// The same at once or not at all.
+    pub async fn start_once(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
+        Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
     }
 
     pub async fn stop(&self, network: Addr<Network>, bridge: &str) {
