@@ -1,7 +1,7 @@
 //! The client against the daemon: what a docker user types, and what they see.
 
 use crate::harness::Daemon;
-use crate::shell::Output;
+use crate::shell::{self, Output};
 
 /// Runs the client, which must succeed, and gives what it printed.
 fn ok(daemon: &Daemon, words: &[&str]) -> String {
@@ -123,4 +123,39 @@ fn the_daemon_tells_of_itself() {
     let ended = daemon.client(&["raw", "no-such-verb"]);
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stdout.starts_with("ERR unknown-verb "));
+}
+
+#[test]
+fn a_directory_is_run_without_an_image() {
+    let daemon = Daemon::start();
+    let tree = shell::busybox_rootfs().display().to_string();
+    let script = "echo x >/www/new && cat /www/new; exit 3";
+    let ended = daemon.client(&["run", "--rm", "--rootfs", &tree, "sh", "-c", script]);
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(3), "x\n"), "{}", ended.stderr);
+    assert!(!shell::busybox_rootfs().join("www/new").exists(), "the directory is as it was");
+    assert_eq!(ok(&daemon, &["images", "-q"]), "");
+}
+
+#[test]
+fn listings_are_filtered_and_formed() {
+    let daemon = Daemon::start();
+    let image = daemon.import_busybox();
+    let mount = ["--mount", "source=data,target=/data,readonly"];
+    ok(&daemon, &[&["run", "-d", "--name", "web:1"], &mount[..], &[image, "sleep", "1000"]].concat());
+    ok(&daemon, &["create", "--name", "other", "-l", "a=b", image, "true"]);
+    let names = |words: &[&str]| ok(&daemon, &[&["ps", "-a", "--format", "{{.Names}}"], words].concat());
+    assert_eq!(names(&["-f", "name=we"]), "web:1\n");
+    assert_eq!(names(&["-f", "label=a=b", "-f", "status=created"]), "other:latest\n");
+    assert_eq!(names(&["-f", "ancestor=busybox", "-f", "status=running", "-f", "status=created"]).lines().count(), 2);
+    assert_eq!(ok(&daemon, &["inspect", "-f", "{{.Name}} {{.state}}", "web:1"]), "web:1 running\n");
+    assert_eq!(ok(&daemon, &["images", "--format", "{{.Repository}}:{{.Tag}}"]), "localhost/busybox:latest\n");
+    assert_eq!(ok(&daemon, &["volume", "ls", "-q", "-f", "dangling=false"]), "data\n");
+    assert_eq!(ok(&daemon, &["volume", "ls", "-q", "-f", "dangling=true"]), "");
+    assert_eq!(
+        ok(&daemon, &["network", "ls", "--format", "table {{.Name}}\\t{{.Internal}}"]),
+        "NAME     INTERNAL\nbridge   no\n"
+    );
+    assert_eq!(refused(&daemon, &["ps", "-f", "color=red"]).0, Some(1));
+    ok(&daemon, &["rm", "-f", "web:1", "other"]);
+    ok(&daemon, &["volume", "rm", "data"]);
 }

@@ -32,7 +32,10 @@ fn limits_change_at_once_and_stay() {
 fn what_starts_again_meanwhile_has_the_last_limits() {
     let daemon = Daemon::start();
     daemon.import_busybox();
-    daemon.ok("run busybox name=box memory=64m restart=always stop-signal=KILL -- sleep 0.05");
+    let dir = daemon.place().dir().join("here");
+    std::fs::create_dir_all(&dir).unwrap();
+    let options = format!("memory=64m restart=always stop-signal=KILL volume={}:/here:ro", dir.display());
+    daemon.ok(&format!("run busybox name=box {options} -- sh -c 'test -e /here/stay && exec sleep 1000; sleep 0.05'"));
     let many = |first: u32| {
         for n in (first..200).step_by(2) {
             let reply = daemon.conn().request(&format!("update box memory={}m pids={}", 20 + n % 7, 50 + n));
@@ -46,7 +49,10 @@ fn what_starts_again_meanwhile_has_the_last_limits() {
     // One that holds on, once it runs.
     let last = || daemon.conn().request("update box memory=17m pids=33").end.head == "OK";
     super::shell::until(super::shell::patience(20), "it is between two starts", last);
-    daemon.ok("kill box");
+    // From here on it stays.
+    std::fs::write(dir.join("stay"), "").unwrap();
+    daemon.ok("stop box");
+    daemon.ok("start box");
     let wanted = (17 << 20, 33);
     let told = daemon.ok("inspect box").json()["limits"].clone();
     assert_eq!((told["memory"].as_u64().unwrap(), told["pids"].as_u64().unwrap()), wanted);

@@ -66,6 +66,7 @@ mod network; // the network
 // The client.
 mod client; // against the real daemon
 mod client_process; // as a process, against a scripted one
+mod compose; // projects of several containers
 mod packaging; // scripts, completions, the manual page
 
 // The house.

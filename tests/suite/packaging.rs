@@ -24,6 +24,7 @@ fn a_line_is_completed() {
     };
     assert!(completed("gantry net", "net").lines().eq(["network"]));
     assert!(completed("gantry network dis", "dis").lines().eq(["disconnect"]));
+    assert!(completed("gantry compose res", "res").lines().eq(["restart"]));
     let flags = completed("gantry run --health", "--health");
     assert!(flags.lines().any(|flag| flag == "--health-cmd"), "{flags}");
 }

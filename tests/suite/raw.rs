@@ -259,11 +259,12 @@ fn a_client_that_does_not_read_is_let_go_of_and_holds_up_nobody() {
 #[test]
 fn a_slow_client_gets_every_byte() {
     let daemon = with_box();
+    // Before it is asked for: it takes a slow machine longer than a reader may rest.
+    let expected: String = (1..=600_000).map(|n| format!("{n}\n")).collect();
     for line in ["run busybox attach=yes raw=yes rm=yes", "exec box raw=yes"] {
         let mut conn = daemon.conn();
         conn.send(&format!("{line} -- sh -c 'seq 1 600000'"));
         conn.raw();
-        let expected: String = (1..=600_000).map(|n| format!("{n}\n")).collect();
         let mut got = Vec::new();
         // Behind all the time, and never idle for long: a rest between two bites, each of half of what is to be read in
         // two seconds.

@@ -27,9 +27,10 @@ pub fn parser() -> Command {
         .subcommand_help_heading("Commands")
         .arg(socket());
     top = top.subcommands(ENTRIES.iter().filter(|entry| group_of(entry).is_none()).map(command));
-    for (group, about) in GROUPS {
+    for (group, about, flags) in GROUPS {
         let own = ENTRIES.iter().filter(|entry| group_of(entry) == Some(group));
         let group = Command::new(*group).about(*about).subcommand_required(true).arg_required_else_help(true);
+        let group = group.args(flags.iter().map(|flag| flag.arg()));
         top = top.subcommand(group.subcommands(own.map(command)));
     }
     top
@@ -105,14 +106,24 @@ fn options_help(entry: &Entry) -> String {
     text
 }
 
-/// Which entry was typed, and the matches of its own flags.
-pub fn chosen(matches: &ArgMatches) -> Option<(&'static Entry, &ArgMatches)> {
+/// What was typed: an entry, the matches of its own flags, and those of its group's.
+pub struct Chosen<'a> {
+    /// Which command.
+    pub entry: &'static Entry,
+    /// Its own flags and operands.
+    pub matches: &'a ArgMatches,
+    /// Flags between the word of its group and itself.
+    pub group: Option<&'a ArgMatches>,
+}
+
+/// Reads which entry was typed.
+pub fn chosen(matches: &ArgMatches) -> Option<Chosen<'_>> {
     let (first, inner) = matches.subcommand()?;
-    let (name, inner) = match inner.subcommand() {
-        Some((second, innermost)) => (format!("{first} {second}"), innermost),
-        None => (first.to_owned(), inner),
+    let (name, matches, group) = match inner.subcommand() {
+        Some((second, innermost)) => (format!("{first} {second}"), innermost, Some(inner)),
+        None => (first.to_owned(), inner, None),
     };
-    ENTRIES.iter().find(|entry| entry.name == name).map(|entry| (entry, inner))
+    ENTRIES.iter().find(|entry| entry.name == name).map(|entry| Chosen { entry, matches, group })
 }
 
 /// The exit status of a command line that cannot be read: that of the command it names.
@@ -141,7 +152,7 @@ mod tests {
             };
             let words = std::iter::once("gantry").chain(entry.name.split(' ')).chain(std::iter::repeat_n("x", count));
             let matches = parser().try_get_matches_from(words).unwrap();
-            assert_eq!(chosen(&matches).unwrap().0.name, entry.name);
+            assert_eq!(chosen(&matches).unwrap().entry.name, entry.name);
         }
     }
 

@@ -1,7 +1,6 @@
 //! A command: one entry of the registry, and one call of it as typed.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 use clap::ArgMatches;
 
@@ -10,6 +9,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::flag::{Flag, Pair};
 use crate::request::Request;
+use crate::template::Template;
 use crate::value;
 
 /// What stands behind a command's flags.
@@ -58,12 +58,14 @@ impl Entry {
 }
 
 /// How a listing is shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Format {
     /// For a person.
     Table,
     /// For a program: one JSON object a line, with the keys of the wire.
     Json,
+    /// As a template says.
+    Template(Template),
 }
 
 /// A command as typed, with what it needs to be carried out.
@@ -72,6 +74,8 @@ pub struct Call<'a> {
     pub entry: &'static Entry,
     /// What was typed.
     pub matches: &'a ArgMatches,
+    /// What was typed between the word of a group and the command.
+    pub group: Option<&'a ArgMatches>,
     /// Whom it is for.
     pub daemon: &'a Daemon,
     /// Where it writes.
@@ -101,6 +105,13 @@ impl Call<'_> {
         self.matches.try_get_one::<OsString>(long).ok().flatten()
     }
 
+    /// Every value of a flag, those that stand before the command first.
+    pub fn values(&self, long: &str) -> Vec<OsString> {
+        let places = self.group.into_iter().chain([self.matches]);
+        let typed = places.filter_map(|place| place.try_get_many::<OsString>(long).ok().flatten());
+        typed.flatten().cloned().collect()
+    }
+
     /// Whether a switch is on; `otherwise` where it was not typed.
     pub fn is_on(&self, long: &str, otherwise: bool) -> Result<bool, Failure> {
         let typed = self.value(long).map_or(Ok(otherwise), |typed| value::is_yes(typed));
@@ -121,10 +132,15 @@ impl Call<'_> {
 
     /// How a listing is to be shown.
     pub fn format(&self) -> Result<Format, Failure> {
-        match self.value("format").map(|typed| typed.as_bytes()) {
-            None | Some(b"table") => Ok(Format::Table),
-            Some(b"json") => Ok(Format::Json),
-            Some(_) => Err(Failure::Usage("--format: the formats are table and json".to_owned())),
+        let unknown = || Failure::Usage("--format: it is table, json, or a template as {{.Name}}".to_owned());
+        match self.value("format").map(|typed| typed.to_str().ok_or_else(unknown)).transpose()? {
+            None | Some("table") => Ok(Format::Table),
+            Some("json") => Ok(Format::Json),
+            Some(template) if template.contains("{{") => {
+                let read = Template::read(template).map_err(|why| Failure::Usage(format!("--format: {why}")));
+                read.map(Format::Template)
+            }
+            Some(_) => Err(unknown()),
         }
     }
 }

@@ -29,6 +29,9 @@ pub const CONTAINER: &[Flag] = &[
     Flag::one("hostname", "NAME", "Its host name").short('h'),
     Flag::one("entrypoint", "COMMAND", "In place of the image's; '' for none"),
     Flag::one("rootfs", "DIR", "Run this directory tree in place of an image").via(value::path),
+    Flag::many("label-file", "FILE", "Attach labels from a file, one KEY=VALUE a line")
+        .key("label")
+        .via(environment::labels),
     Flag::many("label", "KEY=VALUE", "Attach a label").short('l'),
     Flag::switch("rm", "Remove it when it ends"),
     Flag::one("restart", "POLICY", "no, on-failure[:N], always or unless-stopped"),
@@ -76,6 +79,8 @@ pub const STORAGE: &[Flag] = &[
     Flag::many("volume", "SRC:DST[:ro]", "Mount a directory of the host or a named volume")
         .short('v')
         .via(value::volume),
+    Flag::many("mount", "KEY=VALUE,…", "The same in words: type=bind|volume|tmpfs, source=, target=, readonly")
+        .via(value::mount),
     Flag::many("tmpfs", "DST[:OPTIONS]", "Mount a file system in memory"),
     Flag::switch("read-only", "Mount its root file system read-only"),
     Flag::many("device", "PATH", "Let it use a device of the host"),
@@ -94,6 +99,7 @@ pub const SECURITY: &[Flag] = &[
 /// How its health is told, and what becomes of its log.
 pub const WATCHING: &[Flag] = &[
     Flag::one("health-cmd", "COMMAND", "Run this to tell whether it is healthy"),
+    Flag::switch("no-healthcheck", "Leave the image's check of health out").via(value::no_healthcheck),
     Flag::one("health-interval", "TIME", "Between two runs").via(value::duration),
     Flag::one("health-timeout", "TIME", "The longest that one run may take").via(value::duration),
     Flag::one("health-retries", "NUMBER", "So many failures in a row make it unhealthy"),
@@ -106,14 +112,18 @@ pub const WATCHING: &[Flag] = &[
 pub const RUN: &[Flag] = &[
     Flag::switch("detach", "Run in the background and print the id").short('d').here(),
     Flag::switch("sig-proxy", "Pass signals on to it; =false to keep them").here(),
+    DETACH_KEYS,
 ];
 
 /// Flags of `attach`.
 pub const ATTACH: &[Flag] = &[
     Flag::switch("no-stdin", "Leave its standard input alone").here(),
     Flag::switch("sig-proxy", "Pass signals on to it; =false to keep them").here(),
-    Flag::refused("detach-keys", Takes::One("KEYS"), "the keys to leave are Ctrl-P Ctrl-Q"),
+    DETACH_KEYS,
 ];
+
+const DETACH_KEYS: Flag =
+    Flag::one("detach-keys", "KEYS", "Leave it and its terminal with these, in place of ctrl-p,ctrl-q").here();
 
 /// Flags of docker's that gantry does not have, refused with the reason and not merely as unknown.
 pub const NOT_OFFERED: &[Flag] = &[
@@ -126,15 +136,53 @@ pub const NOT_OFFERED: &[Flag] = &[
     Flag::refused("ipc", Takes::One("MODE"), "each container has its own"),
     Flag::refused("link", Takes::Many("NAME"), "containers of one network find each other by name"),
     Flag::refused("log-driver", Takes::One("DRIVER"), "there is one log; see gantry logs"),
-    Flag::refused("mount", Takes::Many("MOUNT"), "use --volume or --tmpfs"),
     Flag::refused("pid", Takes::One("MODE"), "each container has its own"),
     Flag::refused("uts", Takes::One("MODE"), "each container has its own"),
     Flag::refused("volumes-from", Takes::Many("NAME"), "name each volume with -v"),
+    Flag::refused("volume-driver", Takes::One("DRIVER"), "volumes are directories of the host"),
+    Flag::refused("annotation", Takes::Many("KEY=VALUE"), "use --label"),
+    Flag::refused("blkio-weight", Takes::One("WEIGHT"), NO_LIMIT),
+    Flag::refused("blkio-weight-device", Takes::Many("WEIGHT"), NO_LIMIT),
+    Flag::refused(
+        "cgroup-parent",
+        Takes::One("CGROUP"),
+        "each container has a control group of its own, below the daemon's",
+    ),
+    Flag::refused("cgroupns", Takes::One("MODE"), "each container has its own"),
+    Flag::refused("cpu-period", Takes::One("TIME"), "use --cpus"),
+    Flag::refused("cpu-quota", Takes::One("TIME"), "use --cpus"),
+    Flag::refused("cpu-rt-period", Takes::One("TIME"), NO_LIMIT),
+    Flag::refused("cpu-rt-runtime", Takes::One("TIME"), NO_LIMIT),
+    Flag::refused("cpu-shares", Takes::One("SHARES"), "use --cpus").short('c'),
+    Flag::refused("cpuset-mems", Takes::One("LIST"), NO_LIMIT),
+    Flag::refused("device-cgroup-rule", Takes::Many("RULE"), "give each device with --device"),
+    Flag::refused("device-read-bps", Takes::Many("LIMIT"), NO_LIMIT),
+    Flag::refused("device-read-iops", Takes::Many("LIMIT"), NO_LIMIT),
+    Flag::refused("device-write-bps", Takes::Many("LIMIT"), NO_LIMIT),
+    Flag::refused("device-write-iops", Takes::Many("LIMIT"), NO_LIMIT),
+    Flag::refused("disable-content-trust", Takes::Switch, "the host's policy.json says whose images are let in"),
+    Flag::refused("dns-option", Takes::Many("OPTION"), "the daemon asks the name servers").also(&["dns-opt"]),
+    Flag::refused("dns-search", Takes::Many("DOMAIN"), "write names out in full"),
+    Flag::refused("domainname", Takes::One("NAME"), "write it into --hostname"),
+    Flag::refused("health-start-interval", Takes::One("TIME"), "the interval is the same from the start"),
+    Flag::refused("ip6", Takes::One("ADDRESS"), "an address that is asked for is one of IPv4"),
+    Flag::refused("isolation", Takes::One("MODE"), "it is of other systems than Linux"),
+    Flag::refused("link-local-ip", Takes::Many("ADDRESS"), "a container has one address on each network"),
+    Flag::refused("mac-address", Takes::One("ADDRESS"), "the kernel chooses it"),
+    Flag::refused("memory-reservation", Takes::One("SIZE"), "use --memory"),
+    Flag::refused("memory-swappiness", Takes::One("PERCENT"), "use --memory-swap"),
+    Flag::refused("oom-kill-disable", Takes::Switch, "what is over its memory is killed"),
+    Flag::refused("oom-score-adj", Takes::One("NUMBER"), "give it --memory"),
+    Flag::refused("runtime", Takes::One("RUNTIME"), "the runtime is crun"),
+    Flag::refused("storage-opt", Takes::Many("OPTION"), "what containers write has no bound of its own"),
 ];
+
+const NO_LIMIT: &str = "there is no such limit; see --cpus, --memory and --pids-limit";
 
 /// Flags of `docker exec` that gantry does not have.
 pub const EXEC_NOT_OFFERED: &[Flag] = &[
     Flag::refused("detach", Takes::Switch, "a process in a container is waited for; end the line with & in a shell")
         .short('d'),
     Flag::refused("privileged", Takes::Switch, "a process has what its container has"),
+    DETACH_KEYS,
 ];

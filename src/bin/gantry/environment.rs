@@ -25,19 +25,34 @@ pub fn variable(key: &'static str, typed: &OsStr) -> Converted {
 
 /// `--env-file FILE`: a variable a line; blank lines and those that start with `#` are none.
 pub fn file(key: &'static str, typed: &OsStr) -> Converted {
+    lines(key, &text_of(typed)?)
+}
+
+fn text_of(typed: &OsStr) -> Result<String, String> {
     let mut text = String::new();
     let read = std::fs::File::open(typed).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text));
     let length = read.map_err(|error| format!("{}: {error}", typed.display()))?;
     if length as u64 > FILE_MAX {
-        return Err(format!("{} is longer than a file of variables may be", typed.display()));
+        return Err(format!("{} is longer than such a file may be", typed.display()));
     }
-    lines(key, &text)
+    Ok(text)
+}
+
+/// `--label-file FILE`: a label a line, a name alone being one without a value.
+pub fn labels(key: &'static str, typed: &OsStr) -> Converted {
+    let text = text_of(typed)?;
+    Ok(entries(&text).map(|line| (key, line.as_bytes().to_vec())).collect())
+}
+
+/// The lines of a file that say something.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn lines(key: &'static str, text: &str) -> Converted {
     let mut pairs = Vec::new();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in entries(text) {
         let name = line.split_once('=').map_or(line, |(name, _)| name);
         if name.contains(char::is_whitespace) {
             return Err(format!("the name {name:?} holds blanks"));

@@ -7,7 +7,8 @@ use crate::environment;
 use crate::flag::{Flag, Takes};
 use crate::value::{self, Converted};
 
-const FORMAT: Flag = Flag::one("format", "FORMAT", "table, or json for an object a line").here();
+const FORMAT: Flag =
+    Flag::one("format", "FORMAT", "table, json for an object a line, or a template as {{.Name}}").here();
 const QUIET: Flag = Flag::switch("quiet", "Only the names").short('q').here();
 const NO_TRUNC: Flag = Flag::switch("no-trunc", "Shorten nothing").here();
 
@@ -17,12 +18,15 @@ pub const LISTING: &[Flag] = &[FORMAT];
 /// Flags of `ps`.
 pub const PS: &[Flag] = &[
     Flag::switch("all", "Those that do not run too").short('a').here(),
-    Flag::many("filter", "KEY=VALUE", "Only those with this name=, status= or label=").short('f').via(ps_filter),
+    Flag::many("filter", "KEY=VALUE", "Only those with this name=, id=, status=, label=, ancestor=, exited=, health=")
+        .short('f')
+        .via(ps_filter),
     Flag::one("last", "NUMBER", "Only so many, the youngest, running or not").short('n').here(),
     Flag::switch("latest", "Only the youngest, running or not").short('l').here(),
     Flag::switch("quiet", "Only the ids").short('q').here(),
     NO_TRUNC,
     FORMAT,
+    Flag::refused("size", Takes::Switch, "gantry df tells what takes up the disk").short('s'),
 ];
 
 /// Flags of `images`.
@@ -31,18 +35,53 @@ pub const IMAGES: &[Flag] = &[
     NO_TRUNC,
     Flag::switch("digests", "Digests in full").here(),
     Flag::switch("all", "Every image is shown in any case").short('a').here(),
+    Flag::many("filter", "KEY=VALUE", "Only those with this reference=, in which * is anything").short('f').here(),
     FORMAT,
 ];
 
-/// Flags of listings that can be cut down to names.
-pub const NAMES: &[Flag] = &[QUIET, FORMAT];
+/// Flags of `inspect`.
+pub const INSPECT: &[Flag] = &[
+    Flag::one("format", "TEMPLATE", "Only fields, by their path: {{.network.ip}}").short('f').here(),
+    Flag::refused("size", Takes::Switch, "gantry df tells what takes up the disk").short('s'),
+    Flag::refused("type", Takes::One("KIND"), "use gantry image inspect and the like"),
+];
+
+/// Flags of `inspect` of one kind of thing.
+pub const INSPECT_ONE: &[Flag] =
+    &[Flag::one("format", "TEMPLATE", "Only fields, by their path: {{.subnet}}").short('f').here()];
+
+/// Flags of `network ls`.
+pub const NETWORKS: &[Flag] = &[
+    QUIET,
+    NO_TRUNC,
+    Flag::many("filter", "KEY=VALUE", "Only those with this name=, driver= or internal=").short('f').here(),
+    FORMAT,
+];
+
+/// Flags of `volume ls`.
+pub const VOLUMES: &[Flag] = &[
+    QUIET,
+    Flag::many("filter", "KEY=VALUE", "Only those with this name=, driver= or dangling=").short('f').here(),
+    FORMAT,
+];
+
+/// Flags of `volume prune`, and of others that never ask whether one is sure.
+pub const PRUNE: &[Flag] = &[FORCE, Flag::refused("filter", Takes::Many("KEY=VALUE"), "all that is unused goes")];
+
+const FORCE: Flag = Flag::switch("force", "It never asks in any case").short('f').here();
 
 /// Flags of `stats`.
-pub const STATS: &[Flag] = &[Flag::switch("no-stream", "Once, not every second").here(), FORMAT];
+pub const STATS: &[Flag] = &[
+    Flag::switch("all", "Those that do not run are shown in any case").short('a').here(),
+    Flag::switch("no-stream", "Once, not every second").here(),
+    NO_TRUNC,
+    FORMAT,
+];
 
 /// Flags of `events`.
 pub const EVENTS: &[Flag] = &[
     Flag::one("since", "TIME", "Those from then on too").via(value::moment),
+    Flag::refused("until", Takes::One("TIME"), "they go on until interrupted"),
     Flag::many("filter", "KEY=VALUE", "Only those with this type= or name=").short('f').via(events_filter),
     FORMAT,
 ];
@@ -58,8 +97,11 @@ pub const LOGS: &[Flag] = &[
 ];
 
 /// Flags of `stop` and `restart`.
-pub const STOP: &[Flag] =
-    &[Flag::one("timeout", "SECONDS", "Kill it after so long").short('t').also(&["time"]).via(value::duration)];
+pub const STOP: &[Flag] = &[
+    Flag::one("timeout", "SECONDS", "Kill it after so long").short('t').also(&["time"]).via(value::duration),
+    Flag::refused("signal", Takes::One("SIGNAL"), "it is the container's --stop-signal; gantry kill sends any other")
+        .short('s'),
+];
 
 /// Flags of `kill`.
 pub const KILL: &[Flag] = &[Flag::one("signal", "SIGNAL", "This in place of KILL").short('s')];
@@ -67,20 +109,29 @@ pub const KILL: &[Flag] = &[Flag::one("signal", "SIGNAL", "This in place of KILL
 /// Flags of `rm`.
 pub const RM: &[Flag] = &[
     Flag::switch("force", "Kill it first where it runs").short('f'),
-    Flag::refused("volumes", Takes::Switch, "there are no nameless volumes; see gantry volume rm").short('v'),
+    Flag::switch("volumes", "Volumes without a name go with it in any case").short('v').here(),
+    Flag::refused("link", Takes::Switch, "containers of one network find each other by name").short('l'),
 ];
 
 /// Flags of `start`.
-pub const START: &[Flag] = &[Flag::refused("attach", Takes::Switch, "use gantry logs -f").short('a')];
+pub const START: &[Flag] = &[
+    Flag::refused("attach", Takes::Switch, "use gantry attach, or gantry logs -f").short('a'),
+    Flag::refused("interactive", Takes::Switch, "use gantry attach").short('i'),
+    Flag::refused("detach-keys", Takes::One("KEYS"), "they are of gantry attach"),
+];
 
 /// Flags of `rmi`.
-pub const RMI: &[Flag] =
-    &[Flag::refused("force", Takes::Switch, "remove the containers first, with gantry rm -f").short('f')];
+pub const RMI: &[Flag] = &[
+    Flag::refused("force", Takes::Switch, "remove the containers first, with gantry rm -f").short('f'),
+    Flag::refused("no-prune", Takes::Switch, "an image goes with its last name"),
+    Flag::refused("platform", Takes::One("OS/ARCH"), "an image is of one platform"),
+];
 
 /// Flags of `pull` alone.
 pub const PULL: &[Flag] = &[
     Flag::switch("quiet", "Only the image's name").short('q').here(),
     Flag::refused("all-tags", Takes::Switch, "pull each by its tag").short('a'),
+    Flag::refused("disable-content-trust", Takes::Switch, "the host's policy.json says whose images are let in"),
 ];
 
 /// Flags of `import`.
@@ -91,16 +142,39 @@ pub const IMPORT: &[Flag] = &[
     Flag::one("workdir", "DIR", "Where it starts").short('w'),
     Flag::one("user", "USER[:GROUP]", "As whom it runs").short('u'),
     Flag::refused("change", Takes::Many("INSTRUCTION"), "use --cmd, --entrypoint, --env, --workdir, --user").short('c'),
+    Flag::refused("message", Takes::One("TEXT"), "an image has no message").short('m'),
+    Flag::refused("platform", Takes::One("OS/ARCH"), "it is this host's"),
 ];
 
 /// Flags of `load`.
-pub const LOAD: &[Flag] = &[Flag::one("input", "PATH", "The archive or oci:DIR to read").short('i').here()];
+pub const LOAD: &[Flag] = &[
+    Flag::one("input", "PATH", "The archive or oci:DIR to read").short('i').here(),
+    Flag::switch("quiet", "Show no progress").short('q').here(),
+    Flag::refused("platform", Takes::One("OS/ARCH"), "every image of the archive is taken in"),
+];
+
+/// Flags of `commit`.
+pub const COMMIT: &[Flag] = &[
+    Flag::refused("author", Takes::One("TEXT"), "an image has no author").short('a'),
+    Flag::refused("change", Takes::Many("INSTRUCTION"), "it is run as the container was").short('c'),
+    Flag::refused("message", Takes::One("TEXT"), "an image has no message").short('m'),
+    Flag::refused("pause", Takes::Switch, "the container stands still in any case").short('p'),
+];
+
+/// Flags of `cp`.
+pub const COPY: &[Flag] = &[
+    Flag::refused("archive", Takes::Switch, "what is copied is root's").short('a'),
+    Flag::refused("follow-link", Takes::Switch, "a link is copied as one").short('L'),
+    Flag::switch("quiet", "It shows no progress in any case").short('q').here(),
+];
 
 /// Flags of `save`.
 pub const SAVE: &[Flag] = &[Flag::one("output", "FILE", "Where the archive goes").short('o').here()];
 
 /// Flags of `image prune`.
 pub const IMAGE_PRUNE: &[Flag] = &[
+    FORCE,
+    Flag::refused("filter", Takes::Many("KEY=VALUE"), "use --unused"),
     Flag::switch("all", "Images with names too").short('a'),
     Flag::one("unused", "TIME", "Only those that nothing has used for so long").via(value::duration),
 ];
@@ -119,10 +193,26 @@ pub const UPDATE: &[Flag] = &[
     Flag::one("memory-swap", "SIZE", "Most memory and swap together").via(value::size),
     Flag::one("cpus", "NUMBER", "Most processors it may use, as 1.5"),
     Flag::one("pids-limit", "NUMBER", "Most processes it may have").key("pids"),
+    Flag::refused("restart", Takes::One("POLICY"), "it is said when the container is made"),
+    Flag::refused("blkio-weight", Takes::One("WEIGHT"), NO_LIMIT),
+    Flag::refused("cpu-period", Takes::One("TIME"), "use --cpus"),
+    Flag::refused("cpu-quota", Takes::One("TIME"), "use --cpus"),
+    Flag::refused("cpu-rt-period", Takes::One("TIME"), NO_LIMIT),
+    Flag::refused("cpu-rt-runtime", Takes::One("TIME"), NO_LIMIT),
+    Flag::refused("cpu-shares", Takes::One("SHARES"), "use --cpus").short('c'),
+    Flag::refused("cpuset-cpus", Takes::One("LIST"), "it is said when the container is made"),
+    Flag::refused("cpuset-mems", Takes::One("LIST"), NO_LIMIT),
+    Flag::refused("memory-reservation", Takes::One("SIZE"), "use --memory"),
 ];
 
+const NO_LIMIT: &str = "there is no such limit; see --cpus, --memory and --pids-limit";
+
+/// Labels are the daemon's to find; the rest the client picks out of the rows.
 fn ps_filter(_: &'static str, typed: &OsStr) -> Converted {
-    filter(typed, &[("name", "name"), ("status", "state"), ("state", "state"), ("label", "label")])
+    match typed.as_bytes().strip_prefix(b"label=") {
+        Some(label) => Ok(vec![("label", label.to_vec())]),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn events_filter(_: &'static str, typed: &OsStr) -> Converted {

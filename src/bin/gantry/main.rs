@@ -13,11 +13,16 @@ mod attached;
 mod cli;
 mod command;
 mod commands;
+mod compose;
 mod connection;
 mod console;
 mod container_flags;
+mod detach;
+#[cfg(test)]
+mod dockers;
 mod environment;
 mod failure;
+mod filter;
 mod flag;
 mod human;
 mod input;
@@ -29,6 +34,7 @@ mod row;
 mod signals;
 mod streams;
 mod table;
+mod template;
 mod terminal;
 mod value;
 
@@ -50,8 +56,8 @@ fn carry_out(typed: &[OsString], console: &mut Console) -> u8 {
         Ok(matches) => matches,
         Err(error) => return explain(&error, typed, console),
     };
-    let Some((entry, inner)) = cli::chosen(&matches) else { return 1 };
-    let mut call = Call { entry, matches: inner, daemon: &Daemon::at(cli::socket_of(&matches)), console };
+    let Some(cli::Chosen { entry, matches: inner, group }) = cli::chosen(&matches) else { return 1 };
+    let mut call = Call { entry, matches: inner, group, daemon: &Daemon::at(cli::socket_of(&matches)), console };
     let outcome = (entry.act)(&mut call);
     match outcome.and_then(|status| console.flush().map(|()| status)) {
         Ok(status) => status,

@@ -6,18 +6,25 @@ use crate::commands::{
     attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows,
     run, stats, version,
 };
+use crate::compose;
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
 use crate::flag::Flag;
 use crate::listing_flags as flags;
 
-/// Words that group commands, and what they are about.
-pub const GROUPS: &[(&str, &str)] =
-    &[("image", "Manage images"), ("network", "Manage networks"), ("volume", "Manage volumes")];
+/// Words that group commands, what they are about, and flags that stand between them and the command.
+pub const GROUPS: &[(&str, &str, &[Flag])] = &[
+    ("image", "Manage images", &[]),
+    ("network", "Manage networks", &[]),
+    ("volume", "Manage volumes", &[]),
+    ("compose", "Run the containers of a compose file", compose::flags::PROJECT),
+];
 
 const NAME: Operands = Each("NAME");
 const ONE_NAME: Operands = Exactly(&["NAME"]);
 const NONE: Operands = Exactly(&[]);
+const SERVICES: Operands = Any("SERVICE");
+const PROJECT: &[&[Flag]] = &[compose::flags::PROJECT];
 
 type Act = fn(&mut Call<'_>) -> Outcome;
 
@@ -76,12 +83,13 @@ pub const ENTRIES: &[Entry] = &[
     entry("update", NAME, each::names, "Change the limits of running containers").flags(flags::UPDATE),
     entry("ps", NONE, ps::ps, "List containers").flags(flags::PS),
     entry("logs", ONE_NAME, logs::logs, "Show what a container has written").flags(flags::LOGS),
-    entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images"),
+    entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images").flags(flags::INSPECT),
     entry("stats", Any("NAME"), stats::stats, "Show what containers use").flags(flags::STATS),
     entry("top", ONE_NAME, rows::rows, "List the processes of a container").flags(flags::LISTING),
     entry("diff", ONE_NAME, rows::rows, "List what a container changed in its files").flags(flags::LISTING),
-    entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH"),
-    entry("commit", Exactly(&["NAME", "REF"]), once::forward, "Make an image of a container"),
+    entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH")
+        .flags(flags::COPY),
+    entry("commit", Exactly(&["NAME", "REF"]), once::forward, "Make an image of a container").flags(flags::COMMIT),
     entry("pull", Exactly(&["REF"]), image::pull, "Pull an image from its registry")
         .verb("image pull")
         .flags(flags::PULL)
@@ -99,7 +107,8 @@ pub const ENTRIES: &[Entry] = &[
         .flags(flags::PULL)
         .shares(&[container::SOURCE]),
     entry("image rm", Each("REF"), each::names, "Remove images").flags(flags::RMI),
-    entry("image inspect", Each("REF"), inspect::inspect, "Show all there is to know of images"),
+    entry("image inspect", Each("REF"), inspect::inspect, "Show all there is to know of images")
+        .flags(flags::INSPECT_ONE),
     entry("image tag", Exactly(&["REF", "NEW"]), once::quiet, "Give an image another name"),
     entry("image import", Exactly(&["PATH", "REF"]), image::import, "Make an image of a directory or tar archive")
         .flags(flags::IMPORT),
@@ -107,17 +116,54 @@ pub const ENTRIES: &[Entry] = &[
     entry("image save", Exactly(&["REF"]), image::save, "Write an image to an archive").flags(flags::SAVE),
     entry("image prune", NONE, once::forward, "Remove images that nothing uses").flags(flags::IMAGE_PRUNE),
     entry("image verify", Any("REF"), check::check, "Check images against their digests").flags(flags::LISTING),
-    entry("network ls", NONE, rows::rows, "List networks").also(&["list"]).flags(flags::NAMES),
+    entry("network ls", NONE, rows::rows, "List networks").also(&["list"]).flags(flags::NETWORKS),
     entry("network create", ONE_NAME, once::named, "Create a network").flags(flags::NETWORK_CREATE),
-    entry("network inspect", NAME, inspect::inspect, "Show all there is to know of networks"),
+    entry("network inspect", NAME, inspect::inspect, "Show all there is to know of networks").flags(flags::INSPECT_ONE),
     entry("network rm", NAME, each::names, "Remove networks"),
     entry("network connect", Exactly(&["NETWORK", "NAME"]), once::quiet, "Connect a container to a network"),
     entry("network disconnect", Exactly(&["NETWORK", "NAME"]), once::quiet, "Take a container off a network"),
-    entry("volume ls", NONE, rows::rows, "List volumes").also(&["list"]).flags(flags::NAMES),
+    entry("volume ls", NONE, rows::rows, "List volumes").also(&["list"]).flags(flags::VOLUMES),
     entry("volume create", ONE_NAME, once::named, "Create a volume"),
-    entry("volume inspect", NAME, inspect::inspect, "Show all there is to know of volumes"),
+    entry("volume inspect", NAME, inspect::inspect, "Show all there is to know of volumes").flags(flags::INSPECT_ONE),
     entry("volume rm", NAME, each::names, "Remove volumes"),
-    entry("volume prune", NONE, once::forward, "Remove volumes that no container uses"),
+    entry("volume prune", NONE, once::forward, "Remove volumes that no container uses").flags(flags::PRUNE),
+    entry(
+        "compose up",
+        SERVICES,
+        compose::up::up,
+        "Bring a project up, and stay with it; -d to leave it in the background",
+    )
+    .flags(compose::flags::UP)
+    .shares(&[compose::flags::SOURCE, compose::flags::PROJECT]),
+    entry("compose down", NONE, compose::down::down, "Stop and remove what is there of a project")
+        .flags(compose::flags::DOWN)
+        .shares(PROJECT),
+    entry("compose ps", SERVICES, compose::ps::list, "List a project's containers")
+        .flags(compose::flags::PS)
+        .shares(PROJECT),
+    entry("compose logs", SERVICES, compose::logs::logs, "Show what a project's containers have written")
+        .flags(compose::flags::LOGS)
+        .shares(&[compose::flags::PROJECT_LONG]),
+    entry(
+        "compose exec",
+        Program("SERVICE COMMAND [ARG…]"),
+        compose::exec::exec,
+        "Run a command in a container of a service",
+    )
+    .flags(compose::flags::EXEC)
+    .shares(PROJECT)
+    .gives_status(),
+    entry("compose restart", SERVICES, compose::again::restart, "Stop a project's containers and start them again")
+        .flags(compose::flags::STOP)
+        .shares(PROJECT),
+    entry("compose stop", SERVICES, compose::again::stop, "Stop a project's containers, and keep them")
+        .flags(compose::flags::STOP)
+        .shares(PROJECT),
+    entry("compose start", SERVICES, compose::again::start, "Start a project's containers that were stopped")
+        .shares(PROJECT),
+    entry("compose config", NONE, compose::config::config, "Print the compose file as it is understood")
+        .flags(compose::flags::CONFIG)
+        .shares(PROJECT),
     entry("events", NONE, events::events, "Show what happens, as it happens").flags(flags::EVENTS),
     entry("info", NONE, rows::record, "Show what the daemon is and has").flags(flags::LISTING),
     entry("df", NONE, rows::rows, "Show what takes up the disk").flags(flags::LISTING),

@@ -19,6 +19,12 @@ impl Row {
         self.0.iter().find(|(k, _)| k == key).map_or("", |(_, value)| value)
     }
 
+    /// The same row with one pair before the others.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.0.insert(0, (key.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Every pair, in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

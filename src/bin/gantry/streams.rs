@@ -56,15 +56,20 @@ impl Streams {
 }
 
 /// One `LOG` line.
-struct Piece {
-    stream: usize,
-    is_part: bool,
-    time: Option<Vec<u8>>,
-    text: Vec<u8>,
+pub struct Piece {
+    /// 0 for standard output, 1 for standard error.
+    pub stream: usize,
+    /// Whether more of the same line follows.
+    pub is_part: bool,
+    /// When it was written, where that was asked for.
+    pub time: Option<Vec<u8>>,
+    /// What was written.
+    pub text: Vec<u8>,
 }
 
 impl Piece {
-    fn read(rest: &[u8]) -> Result<Self, Failure> {
+    /// Reads what stands behind `LOG` where `text=quoted` was asked for.
+    pub fn read(rest: &[u8]) -> Result<Self, Failure> {
         let garbled = || Failure::Garbled(format!("LOG {}", String::from_utf8_lossy(rest)));
         let mut words = words::split(rest).map_err(|_| garbled())?;
         let text = words.pop().filter(|_| !words.is_empty()).ok_or_else(garbled)?;

@@ -13,17 +13,19 @@ use crate::attached::{Output, exit_status};
 use crate::command::{Call, Outcome};
 use crate::connection::{Connection, Daemon};
 use crate::console::Console;
+use crate::detach::Keys;
 use crate::failure::Failure;
 use crate::request::Request;
 
-/// Leaves the process running and its terminal behind: Ctrl-P Ctrl-Q, as in docker.
-const DETACH: [u8; 2] = [0x10, 0x11];
+/// The keys that leave the process running and its terminal behind, where none are named: as in docker.
+const DETACH: &str = "ctrl-p,ctrl-q";
 
 /// Sends `request`, is the process's terminal until it ends or is left, and gives its exit status.
 pub fn follow(call: &mut Call<'_>, request: &Request, mut output: Output<'_>, takes_input: bool) -> Outcome {
     if takes_input && !stdin().is_terminal() {
         return Err(Failure::Usage("-it needs a terminal on standard input; leave out -t for a pipe".to_owned()));
     }
+    let keys = Keys::read(call.value("detach-keys").and_then(|typed| typed.to_str()).unwrap_or(DETACH))?;
     let request = with_size(request.clone());
     let mut connection = call.daemon.connect()?;
     let done = connection.exchange(&request, |line, is_last| output.take(line, is_last, call.console))?;
@@ -33,7 +35,7 @@ pub fn follow(call: &mut Call<'_>, request: &Request, mut output: Output<'_>, ta
     }
     let id = done.get("id").unwrap_or_default();
     let raw = Arc::new(RawMode::enter(takes_input));
-    let served = serve(call, connection, &id, &raw, takes_input);
+    let served = serve(call, connection, &id, &raw, takes_input.then_some(keys));
     // Its other handles are with threads that only the process's end stops.
     raw.leave();
     served?;
@@ -46,12 +48,12 @@ fn serve(
     connection: Connection,
     id: &str,
     raw: &Arc<RawMode>,
-    takes_input: bool,
+    keys: Option<Keys>,
 ) -> Result<(), Failure> {
     watch_signals(call.daemon, id, raw)?;
     let (reader, writer) = connection.into_streams()?;
-    if takes_input {
-        forward_keys(writer, raw)?;
+    if let Some(keys) = keys {
+        forward_keys(writer, raw, keys)?;
     }
     show(reader, call.console)
 }
@@ -106,12 +108,12 @@ fn show(mut reader: BufReader<UnixStream>, console: &mut Console) -> Result<(), 
 }
 
 /// Passes keys on, on a thread that ends with the client.
-fn forward_keys(mut writer: UnixStream, raw: &Arc<RawMode>) -> Result<(), Failure> {
+fn forward_keys(mut writer: UnixStream, raw: &Arc<RawMode>, mut keys: Keys) -> Result<(), Failure> {
     let raw = Arc::clone(raw);
     start("keys", move || {
-        let (mut piece, mut held) = ([0; 4096], false);
+        let mut piece = [0; 4096];
         while let Ok(length @ 1..) = stdin().lock().read(&mut piece) {
-            let (bytes, is_left) = without_detach(piece.get(..length).unwrap_or_default(), &mut held);
+            let (bytes, is_left) = keys.sift(piece.get(..length).unwrap_or_default());
             if writer.write_all(&bytes).is_err() {
                 return;
             }
@@ -123,27 +125,6 @@ fn forward_keys(mut writer: UnixStream, raw: &Arc<RawMode>) -> Result<(), Failur
         // The end of what is typed is the end of what the process reads; it may go on writing.
         let _ = writer.shutdown(Shutdown::Write);
     })
-}
-
-/// What of `typed` goes to the process, and whether the keys to leave were among it. The first of them is held back
-/// until the next key tells what it was.
-fn without_detach(typed: &[u8], held: &mut bool) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::with_capacity(typed.len() + 1);
-    for byte in typed {
-        match (std::mem::take(held), *byte == DETACH[0]) {
-            (true, _) if *byte == DETACH[1] => return (bytes, true),
-            (was_held, is_first) => {
-                if was_held {
-                    bytes.push(DETACH[0]);
-                }
-                *held = is_first;
-                if !is_first {
-                    bytes.push(*byte);
-                }
-            }
-        }
-    }
-    (bytes, false)
 }
 
 /// A window that changes its size changes the process's; a signal that ends the client leaves the terminal whole.
@@ -172,16 +153,4 @@ fn resize(daemon: &Daemon, id: &str) -> Result<(), Failure> {
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
     thread.map(|_| ()).map_err(|error| Failure::Io("cannot start a thread".to_owned(), error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_keys_to_leave_are_not_passed_on() {
-        let mut held = false;
-        assert_eq!(without_detach(b"ab\x10", &mut held), (b"ab".to_vec(), false));
-        assert_eq!(without_detach(b"c\x10\x10\x11d", &mut held), (b"\x10c\x10".to_vec(), true));
-    }
 }

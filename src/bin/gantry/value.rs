@@ -148,6 +148,56 @@ pub fn volume(key: &'static str, typed: &OsStr) -> Converted {
     }
 }
 
+/// `--mount`: docker's long form, as the wire's `volume=` or `tmpfs=`.
+pub fn mount(_: &'static str, typed: &OsStr) -> Converted {
+    let typed = typed.to_str().ok_or("not valid UTF-8")?;
+    let (mut kind, mut source, mut target, mut read_only, mut options) = ("volume", None, None, false, Vec::new());
+    for field in typed.split(',') {
+        let (name, value) = field.split_once('=').map_or((field, None), |(name, value)| (name, Some(value)));
+        match (name, value) {
+            ("type", Some(value)) => kind = value,
+            ("source" | "src", Some(value)) => source = Some(value),
+            ("target" | "destination" | "dst", Some(value)) => target = Some(value),
+            ("readonly" | "ro", value) => read_only = is_yes(OsStr::new(value.unwrap_or("true")))?,
+            ("tmpfs-size", Some(value)) => {
+                let converted = size("size", OsStr::new(value))?;
+                options.extend(converted.iter().map(|(_, size)| format!("size={}", String::from_utf8_lossy(size))));
+            }
+            ("tmpfs-mode", Some(value)) => options.push(format!("mode={value}")),
+            _ => {
+                return Err(format!(
+                    "{field} is not offered; type=, source=, target=, readonly, tmpfs-size= and tmpfs-mode= are"
+                ));
+            }
+        }
+    }
+    let target = target.ok_or("it has no target=")?;
+    let behind = if read_only { ":ro" } else { "" };
+    match (kind, source) {
+        ("tmpfs", None) => {
+            options.extend(read_only.then(|| "ro".to_owned()));
+            let behind = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
+            one("tmpfs", format!("{target}{behind}"))
+        }
+        ("volume" | "bind", _) if !options.is_empty() => Err("the options of a tmpfs go with type=tmpfs".to_owned()),
+        ("volume", None) => one("volume", format!("{target}{behind}")),
+        ("volume", Some(name)) if !name.starts_with(['/', '.']) => one("volume", format!("{name}:{target}{behind}")),
+        ("bind", Some(path)) => {
+            let mut value = absolute_path(OsStr::new(path))?;
+            value.extend_from_slice(format!(":{target}{behind}").as_bytes());
+            one("volume", value)
+        }
+        _ => Err(format!(
+            "type={kind} with this source is not offered; bind takes a path, volume a name or none, tmpfs none"
+        )),
+    }
+}
+
+/// `--no-healthcheck`.
+pub fn no_healthcheck(_: &'static str, typed: &OsStr) -> Converted {
+    if is_yes(typed)? { one("health-cmd", "none") } else { Ok(Vec::new()) }
+}
+
 /// `--security-opt`: each has a key of its own on the wire.
 pub fn security(_: &'static str, typed: &OsStr) -> Converted {
     let typed = typed.to_str().ok_or("not valid UTF-8")?;
@@ -224,6 +274,32 @@ mod tests {
         assert_eq!(typed(volume, "./d:/x:ro"), format!("k={}/d:/x:ro", here.display()));
         assert_eq!(typed(volume, "data:/x:rw"), "k=data:/x");
         assert_eq!(typed(volume, "/data"), "k=/data");
+    }
+
+    #[test]
+    fn mounts_are_volumes_in_words() {
+        for (from, to) in [
+            ("type=bind,source=/a,target=/b,readonly", "volume=/a:/b:ro"),
+            ("type=bind,src=/a,dst=/b,ro=false", "volume=/a:/b"),
+            ("source=data,target=/b", "volume=data:/b"),
+            ("type=volume,destination=/b", "volume=/b"),
+            ("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777", "tmpfs=/t:size=1m,mode=1777"),
+            ("type=tmpfs,target=/t", "tmpfs=/t"),
+        ] {
+            assert_eq!(typed(mount, from), to, "{from}");
+        }
+        for wrong in [
+            "type=bind,target=/b",
+            "source=/a",
+            "type=bind,source=/a,target=/b,bind-propagation=shared",
+            "source=/a,target=/b",
+            "type=npipe,target=/b",
+            "type=tmpfs,source=x,target=/b",
+            "target=/b,tmpfs-size=1",
+        ] {
+            assert!(mount("k", OsStr::new(wrong)).is_err(), "{wrong}");
+        }
+        assert_eq!(typed(no_healthcheck, "true"), "health-cmd=none");
     }
 
     #[test]

@@ -7,10 +7,7 @@ use crate::commands::{once, rows};
 pub fn check(call: &mut Call<'_>) -> Outcome {
     let format = call.format()?;
     let findings = rows::collect(&mut call.daemon.connect()?, &once::request(call)?)?;
-    match format {
-        crate::command::Format::Json => rows::write_json(call, &findings)?,
-        crate::command::Format::Table => crate::table::write_rows(&mut *call.console.out, &findings)?,
-    }
+    rows::write(call.console, &format, &findings, |_, _| None, |out| crate::table::write_rows(out, &findings))?;
     Ok(u8::from(findings.iter().any(|finding| finding.get("ok") == "no")))
 }
 

@@ -1,6 +1,7 @@
 //! `events`: what happens, a line each, until interrupted.
 
 use crate::command::{Call, Format, Outcome};
+use crate::commands::rows;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::human;
@@ -12,14 +13,14 @@ pub fn events(call: &mut Call<'_>) -> Outcome {
     let console = &mut *call.console;
     call.daemon.connect()?.exchange(&request, |line, is_last| {
         if line.head == "EVENT" {
-            write(&Row::read(line)?, format, console)?;
+            write(&Row::read(line)?, &format, console)?;
         }
         if is_last { console.flush() } else { Ok(()) }
     })?;
     Ok(0)
 }
 
-fn write(event: &Row, format: Format, console: &mut Console) -> Result<(), Failure> {
+fn write(event: &Row, format: &Format, console: &mut Console) -> Result<(), Failure> {
     match (event.get("type"), format) {
         ("subscribed", _) => Ok(()),
         (_, Format::Json) => console.say(&event.json()),
@@ -28,6 +29,16 @@ fn write(event: &Row, format: Format, console: &mut Console) -> Result<(), Failu
             writeln!(console.err, "{lost}").map_err(Failure::output)
         }
         (_, Format::Table) => console.say(&sentence(event)),
+        (_, Format::Template(_)) => rows::write(console, format, std::slice::from_ref(event), field, |_| Ok(())),
+    }
+}
+
+/// Docker's names of fields.
+fn field(event: &Row, name: &str) -> Option<String> {
+    match name {
+        "Actor" | "ID" => Some(event.get("name").to_owned()),
+        "Status" => Some(event.get("action").to_owned()),
+        _ => None,
     }
 }
 

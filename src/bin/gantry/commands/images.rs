@@ -1,10 +1,10 @@
 //! `images`: docker's columns from the wire's rows.
 
-use std::ffi::OsString;
 use std::time::SystemTime;
 
-use crate::command::{Call, Format, Outcome};
+use crate::command::{Call, Outcome};
 use crate::commands::rows;
+use crate::filter::{Filters, is_like};
 use crate::human;
 use crate::row::Row;
 use crate::table;
@@ -12,20 +12,49 @@ use crate::table;
 /// Lists images, or those whose name ends in one that was given.
 pub fn images(call: &mut Call<'_>) -> Outcome {
     let (format, quiet) = (call.format()?, call.has("quiet")?);
+    let filters = Filters::read(call, &["reference", "dangling"])?;
     let is_whole = call.has("no-trunc")? || call.has("digests")?;
-    let wanted = call.operands();
+    let wanted: Vec<_> = call.operands().iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut images = rows::collect(&mut call.daemon.connect()?, &call.request()?)?;
     images.retain(|image| wanted.is_empty() || wanted.iter().any(|wanted| is_meant(image.get("name"), wanted)));
-    match format {
-        _ if quiet => images.iter().try_for_each(|image| call.console.say(image.get("name")))?,
-        Format::Json => rows::write_json(call, &images)?,
-        Format::Table => {
-            let now = SystemTime::now();
-            let cells: Vec<_> = images.iter().map(|image| cells(image, is_whole, now)).collect();
-            table::write(&mut *call.console.out, &["REPOSITORY", "TAG", "DIGEST", "CREATED", "SIZE"], &cells)?;
-        }
+    images.retain(|image| is_wanted(image.get("name"), &filters));
+    if quiet {
+        images.iter().try_for_each(|image| call.console.say(image.get("name")))?;
+        return Ok(0);
     }
+    rows::write(call.console, &format, &images, field, |out| {
+        let now = SystemTime::now();
+        let cells: Vec<_> = images.iter().map(|image| cells(image, is_whole, now)).collect();
+        table::write(out, &["REPOSITORY", "TAG", "DIGEST", "CREATED", "SIZE"], &cells)
+    })?;
     Ok(0)
+}
+
+/// Every image has a name, so that none dangles.
+fn is_wanted(name: &str, filters: &Filters) -> bool {
+    let names = [name, split(name).0, short(name), split(short(name)).0];
+    filters.fit("reference", |pattern| names.iter().any(|name| is_like(name, pattern)))
+        && filters.fit_yes("dangling", false)
+}
+
+/// A name without what it has where nothing else is said.
+fn short(name: &str) -> &str {
+    name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("localhost/")).unwrap_or(name)
+}
+
+/// Docker's names of fields.
+fn field(image: &Row, name: &str) -> Option<String> {
+    let (repository, tag) = split(image.get("name"));
+    let now = SystemTime::now();
+    Some(match name {
+        "Repository" => repository.to_owned(),
+        "Tag" => tag.unwrap_or("<none>").to_owned(),
+        "ID" | "Digest" => image.get("digest").to_owned(),
+        "CreatedSince" => human::ago(image.get("created"), now),
+        "CreatedAt" => image.get("created").to_owned(),
+        "Size" => human::size(image.get("size")),
+        _ => return None,
+    })
 }
 
 fn cells(image: &Row, is_whole: bool, now: SystemTime) -> Vec<String> {
@@ -52,11 +81,11 @@ fn split(name: &str) -> (&str, Option<&str>) {
 }
 
 /// Whether a full reference is one that `wanted` may stand for: it or its repository ends in it.
-fn is_meant(name: &str, wanted: &OsString) -> bool {
+pub fn is_meant(name: &str, wanted: &str) -> bool {
     let ends_in = |whole: &str, wanted: &str| {
         whole.strip_suffix(wanted).is_some_and(|before| before.is_empty() || before.ends_with('/'))
     };
-    wanted.to_str().is_some_and(|wanted| ends_in(name, wanted) || ends_in(split(name).0, wanted))
+    ends_in(name, wanted) || ends_in(split(name).0, wanted)
 }
 
 #[cfg(test)]
@@ -81,6 +110,18 @@ mod tests {
         assert!(lines[1].starts_with("docker.io/library/httpd   2.4      0123456789ab   2"), "{}", lines[1]);
         assert!(lines[1].ends_with(" years ago   148MB"), "{}", lines[1]);
         assert_eq!(lines[2], "localhost:5000/box        <none>   77                            10B");
+    }
+
+    #[test]
+    fn filters_and_templates_are_dockers() {
+        let images = |words: &[&str]| Script::of(&[("image ls", REPLY)]).run(&[&["images"], words].concat()).out;
+        assert_eq!(
+            images(&["--format", "{{.Repository}}:{{.Tag}} {{.Size}}", "-f", "reference=http*"]),
+            "docker.io/library/httpd:2.4 148MB\n"
+        );
+        assert_eq!(images(&["-q", "-f", "reference=*/box*"]), "localhost:5000/box@sha256:77\n");
+        assert_eq!(images(&["-q", "-f", "dangling=true"]), "");
+        assert_eq!(images(&["-q", "-f", "dangling=false"]).lines().count(), 2);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
-use crate::command::{Call, Format, Outcome};
-use crate::commands::rows;
+use crate::command::{Call, Outcome};
+use crate::commands::{images, rows};
 use crate::failure::Failure;
+use crate::filter::Filters;
 use crate::human;
 use crate::row::Row;
 use crate::table;
@@ -15,25 +16,64 @@ const HEAD: [&str; 6] = ["CONTAINER ID", "IMAGE", "CREATED", "STATUS", "PORTS", 
 pub fn ps(call: &mut Call<'_>) -> Outcome {
     let (format, quiet, is_whole) = (call.format()?, call.has("quiet")?, call.has("no-trunc")?);
     let containers = chosen(call)?;
-    match format {
-        _ if quiet => containers.iter().try_for_each(|row| call.console.say(id(row, is_whole)))?,
-        Format::Json => rows::write_json(call, &containers)?,
-        Format::Table => {
-            let now = SystemTime::now();
-            let cells: Vec<_> = containers.iter().map(|row| cells(row, is_whole, now)).collect();
-            table::write(&mut *call.console.out, &HEAD, &cells)?;
-        }
+    if quiet {
+        containers.iter().try_for_each(|row| call.console.say(id(row, is_whole)))?;
+        return Ok(0);
     }
+    rows::write(call.console, &format, &containers, field, |out| {
+        let now = SystemTime::now();
+        let cells: Vec<_> = containers.iter().map(|row| cells(row, is_whole, now)).collect();
+        table::write(out, &HEAD, &cells)
+    })?;
     Ok(0)
+}
+
+/// Docker's names of fields.
+pub fn field(row: &Row, name: &str) -> Option<String> {
+    let now = SystemTime::now();
+    Some(match name {
+        "ID" => id(row, false).to_owned(),
+        "Names" => row.get("name").to_owned(),
+        "CreatedAt" => row.get("created").to_owned(),
+        "RunningFor" => human::ago(row.get("created"), now),
+        "Status" => status(row, now),
+        "Ports" => row.get("ports").replace(',', ", "),
+        _ => return None,
+    })
+}
+
+/// What can be asked for with `--filter`; `label` is the daemon's to find.
+const FILTERS: &[&str] = &["name", "id", "status", "state", "label", "ancestor", "exited", "health"];
+
+/// States as the wire and docker have them.
+const STATES: [&str; 5] = ["created", "running", "paused", "stopping", "exited"];
+
+fn is_wanted(row: &Row, filters: &Filters) -> bool {
+    let image = row.get("image");
+    let full = row.get("name");
+    // A tag that nobody gave is in no filter, unless it is written.
+    let name = full.strip_suffix(":latest").unwrap_or(full);
+    filters.fit("name", |wanted| name.contains(wanted) || (wanted.contains(':') && full.contains(wanted)))
+        && filters.fit("id", |id| row.get("id").starts_with(id))
+        && filters.fit("status", |state| row.get("state") == state)
+        && filters.fit("state", |state| row.get("state") == state)
+        && filters.fit("ancestor", |wanted| images::is_meant(image, wanted))
+        && filters.fit("exited", |status| row.get("state") == "exited" && row.get("exit") == status)
+        && filters.fit("health", |health| row.get("health") == if health == "none" { "" } else { health })
 }
 
 /// Those that were asked for.
 fn chosen(call: &Call<'_>) -> Result<Vec<Row>, Failure> {
-    let options = call.options()?;
+    let filters = Filters::read(call, FILTERS)?;
+    let mut states = filters.values("status").chain(filters.values("state"));
+    if let Some(unknown) = states.find(|state| !STATES.contains(state)) {
+        return Err(Failure::Usage(format!("--filter: {unknown} is no state; there are {}", STATES.join(", "))));
+    }
     let last = if call.has("latest")? { Some(1) } else { call.number("last")? };
     // As in docker: whoever asks for a state or for the last ones means all of them.
-    let is_all = call.has("all")? || last.is_some() || options.iter().any(|(key, _)| *key == "state");
+    let is_all = call.has("all")? || last.is_some() || ["status", "state", "exited"].iter().any(|key| filters.has(key));
     let mut containers = rows::collect(&mut call.daemon.connect()?, &call.request()?)?;
+    containers.retain(|row| is_wanted(row, &filters));
     containers.retain(|row| is_all || matches!(row.get("state"), "running" | "paused" | "stopping"));
     containers.sort_by(|a, b| b.get("created").cmp(a.get("created")));
     containers.truncate(last.unwrap_or(usize::MAX));
@@ -57,7 +97,7 @@ fn cells(row: &Row, is_whole: bool, now: SystemTime) -> Vec<String> {
 }
 
 /// `Up 3 minutes (healthy)`, `Exited (0) 5 seconds ago`.
-fn status(row: &Row, now: SystemTime) -> String {
+pub fn status(row: &Row, now: SystemTime) -> String {
     let up = || human::since(row.get("started"), now).map_or("Up".to_owned(), |since| format!("Up {since}"));
     let health = match row.get("health") {
         "" => String::new(),
@@ -110,17 +150,34 @@ mod tests {
         assert_eq!(ran.out, "0123456789ab\n");
         let ran = Script::of(&[("ps", REPLY)]).run(&["ps", "-aq", "--no-trunc"]);
         assert_eq!(ran.out, "aaaaaaaaaaaaaaaa\n0123456789abcdef\n");
-        let ran = Script::of(&[("ps state=exited label=\"a=b\"", REPLY)]).run(&[
-            "ps",
-            "-qf",
-            "status=exited",
-            "-f",
-            "label=a=b",
-        ]);
-        assert_eq!(ran.out.lines().count(), 2);
+        let ran = Script::of(&[("ps label=\"a=b\"", REPLY)]).run(&["ps", "-qf", "status=exited", "-f", "label=a=b"]);
+        assert_eq!(ran.out, "aaaaaaaaaaaa\n");
         assert_eq!(Script::of(&[("ps", REPLY)]).run(&["ps", "-lq"]).out, "aaaaaaaaaaaa\n");
         let ran = Script::of(&[]).run(&["ps", "--filter", "color=red"]);
-        assert_eq!(ran.err, "gantry: --filter: color=red is no filter; there are name=, status=, state=, label=\n");
+        assert_eq!(
+            ran.err,
+            "gantry: --filter: color=red is no filter; there are name=, id=, status=, state=, label=, ancestor=, exited=, health=\n"
+        );
+    }
+
+    #[test]
+    fn filters_and_templates_are_dockers() {
+        let ps = |words: &[&str]| Script::of(&[("ps", REPLY)]).run(&[&["ps", "-a"], words].concat()).out;
+        for (filters, names) in [
+            (vec!["name=e"], "web:latest\n"),
+            (vec!["name=web", "name=db"], "db:latest\nweb:latest\n"),
+            (vec!["name=web", "status=exited"], ""),
+            (vec!["id=aaaa"], "db:latest\n"),
+            (vec!["exited=3"], "db:latest\n"),
+            (vec!["ancestor=httpd"], "web:latest\n"),
+            (vec!["health=none"], "db:latest\nweb:latest\n"),
+        ] {
+            let words: Vec<_> =
+                filters.iter().flat_map(|filter| ["-f", *filter]).chain(["--format", "{{.Names}}"]).collect();
+            assert_eq!(ps(&words), names, "{filters:?}");
+        }
+        assert_eq!(ps(&["--format", "{{.ID}} {{.Image}} {{.State}}", "-f", "name=db"]), "aaaaaaaaaaaa db exited\n");
+        assert_eq!(Script::of(&[]).run(&["ps", "-f", "status=dead"]).status, 1);
     }
 
     #[test]

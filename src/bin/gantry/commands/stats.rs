@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 
 use crate::command::{Call, Format, Outcome};
+use crate::commands::rows;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::human::{memory, percent, size};
@@ -77,12 +78,18 @@ impl Shown {
     }
 
     fn write(&self, console: &mut Console) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => self.rows.iter().try_for_each(|row| console.say(&row.json()))?,
-            Format::Table => table::write(&mut *console.out, &HEAD, &self.rows.iter().map(cells).collect::<Vec<_>>())?,
-        }
+        rows::write(console, &self.format, &self.rows, field, |out| {
+            table::write(out, &HEAD, &self.rows.iter().map(cells).collect::<Vec<_>>())
+        })?;
         console.flush()
     }
+}
+
+/// Docker's names of fields.
+fn field(row: &Row, name: &str) -> Option<String> {
+    const FIELDS: [&str; 7] = ["Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
+    let name = if name == "Container" { "Name" } else { name };
+    FIELDS.iter().position(|field| *field == name).and_then(|at| cells(row).into_iter().nth(at))
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -123,5 +130,8 @@ mod tests {
         let names: Vec<_> = ran.out.lines().map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(names, ["NAME", "web:latest", "db:latest", "NAME", "web:latest"]);
         assert_eq!(Script::of(&[]).run(&["stats", "a", "b"]).status, 1);
+        let ran =
+            Script::of(&[("stats", &reply)]).run(&["stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"]);
+        assert!(ran.out.starts_with("web:latest 1MiB / 64MiB\n"), "{}", ran.out);
     }
 }
