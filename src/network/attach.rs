@@ -10,8 +10,8 @@ use netlink_packet_route::AddressFamily;
 
 use super::host::Base;
 use super::message::{Endpoint, Target};
-use super::netns::Namespace;
-use super::nfnl::Nfnl;
+use super::netns::{Mould, Namespace};
+use super::nfnl::{self, Nfnl};
 use super::occupied::address_of;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub before: Vec<PublishedPort>,
     /// A namespace made ahead, if there was one.
     pub namespace: Option<Namespace>,
+    /// What else makes one.
+    pub mould: Mould,
     /// Networks have IPv6.
     pub v6: bool,
 }
@@ -71,8 +73,8 @@ impl Plan {
         let reserved = Reserved::take(&self.publish, &self.before, self.v6).map_err(early)?;
         fault::point("ports");
         let namespace = match self.own {
-            Some(own) => Namespace::adopt(own, self.v6),
-            None => self.namespace.map_or_else(|| Namespace::create(self.v6), Ok),
+            Some(own) => self.mould.adopt(own),
+            None => self.namespace.map_or_else(|| self.mould.create(), Ok),
         };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         fault::point("namespace");
@@ -186,7 +188,7 @@ impl Rules {
 
     /// The comment of the table; none where there is no table.
     pub fn comment(&self) -> io::Result<Option<String>> {
-        lock(&self.nfnl).table_comment(&self.table)
+        lock(&self.nfnl).table_comment(nfnl::INET, &self.table)
     }
 }
 

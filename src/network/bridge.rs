@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::RouteScope;
@@ -17,6 +17,7 @@ use rtnetlink::{
 use super::message::Target;
 use super::netns::Namespace;
 use super::rtnl::{self, Changes, Rtnl};
+use super::sysctls::Sysctls;
 use super::ula::{self, Ula};
 use super::v6;
 use crate::config::Subnet;
@@ -44,11 +45,14 @@ pub fn create(
 ) -> io::Result<u32> {
     // An address of its own: the kernel would give it the lowest of its ports', and change it under the containers'
     // feet as ports come and go.
-    host.add_link(LinkBridge::new(name).address(hardware_address(gateway)).build())?;
+    let bridge = LinkBridge::new(name).address(hardware_address(gateway));
+    // What is for a group goes to all, as it does where nobody asks who is in it. With snooping, the kernel gets ready to ask,
+    // on every port, whenever one comes or goes.
+    host.add_link(bridge.append_info_data(InfoBridge::MulticastSnooping(false)).build())?;
     host.set_link(LinkUnspec::new_with_name(name).alias(alias).build())?;
     match gateway6 {
-        Some(_) => v6::admit(name),
-        None => v6::silence(name),
+        Some(_) => v6::admit(&Sysctls::HOST, name),
+        None => v6::silence(&Sysctls::HOST, name),
     }
     let index = index(host, name)?;
     let mut changes = Changes::default();
@@ -81,7 +85,7 @@ pub fn join(
     let peer = LinkUnspec::new_with_name(interface).setns_by_fd(namespace.raw()).address(hardware_address(ip)).build();
     let pair = LinkVeth::new(name, interface).controller(bridge);
     host.add_link(pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build())?;
-    v6::silence(name);
+    v6::silence(&Sysctls::HOST, name);
     // Hairpin: a container that asks for a port it publishes itself is answered through the link it asked on.
     let port = InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)]);
     let port = LinkMessageBuilder::<LinkBridgePort>::default()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::bridge;
 use super::host::Base;
-use super::netns::Namespace;
+use super::netns::Mould;
 use super::rtnl::Rtnl;
 use super::ula::Ula;
 use super::{dns, foreign, occupied, pool, rules, v6, wrong};
@@ -62,9 +62,10 @@ const ANY: Subnet = Subnet { network: Ipv4Addr::new(10, 67, 0, 0), prefix: 16 };
 
 /// Makes a bridge and a container's link in a namespace that is thrown away.
 fn try_namespace() -> Result<String, Refusal> {
-    let mut trial = Namespace::create(false).map_err(|error| wrong("a network namespace", &error))?;
+    let mould = Mould::new(false);
+    let mut trial = mould.create().map_err(|error| wrong("a network namespace", &error))?;
     let joined = bridge::create(trial.inside(), "trial", "", (ANY.network, ANY), None).and_then(|index| {
-        let other = Namespace::create(false)?;
+        let other = mould.create()?;
         bridge::join(trial.inside(), index, "trial.2", (&other, "eth0"), ANY.network)
     });
     joined.map_err(|error| wrong("a bridge with a veth link on it", &error))?;

@@ -48,6 +48,8 @@ pub struct Host {
     pub alias: String,
     /// Networks have IPv6.
     pub v6: bool,
+    /// There is the table that keeps its reports from all links ([`rules::quiet`]).
+    pub quiet: bool,
     /// Of the name server on the bridge: whoever starts it takes them.
     pub sockets: Option<dns::Sockets>,
     journal: Journal,
@@ -57,13 +59,16 @@ pub struct Host {
 /// Sweeps what a dead run of the same bridge left, then makes bridge, sysctls and table. Refused with nothing left.
 pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
     let lock = Lock::on_bridge(&config.bridge)?;
-    let config = config.clone();
-    let (turn, Laid { base, alias, v6 }, journal) = beside(move || prepare(&config)).await?;
-    let mut host = Host { base, alias, v6, sockets: None, journal, lock };
+    let own = config.clone();
+    let (turn, Laid { base, alias, v6 }, journal) = beside(move || prepare(&own)).await?;
+    let mut host = Host { base, alias, v6, quiet: false, sockets: None, journal, lock };
     let loaded = match host.listen() {
         Ok(ruleset) => {
             fault::point("sockets");
-            nft::load(tools, ruleset).await.inspect(|()| fault::point("table"))
+            load(tools, ruleset, (v6, &config.bridge)).await.map(|quiet| {
+                fault::point("table");
+                host.quiet = quiet;
+            })
         }
         Err(refusal) => Err(refusal),
     };
@@ -78,6 +83,19 @@ pub async fn raise(config: &Config, tools: &Tools) -> Result<Host, Refusal> {
             .await
         }
     }
+}
+
+/// Loads the table `inet BRIDGE`, and with IPv6 also the table `bridge BRIDGE`, where this kernel has such: tells whether it has.
+async fn load(tools: &Tools, ruleset: String, (v6, bridge): (bool, &str)) -> Result<bool, Refusal> {
+    if !v6 {
+        return nft::load(tools, ruleset).await.map(|()| false);
+    }
+    let Err(refusal) = nft::load(tools, ruleset.clone() + &rules::quiet(bridge)).await else { return Ok(true) };
+    nft::load(tools, ruleset).await?;
+    log::info!(
+        "without the nft table bridge {bridge} a container that starts costs more, the more there are: {refusal}"
+    );
+    Ok(false)
 }
 
 impl Host {

@@ -191,8 +191,8 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let namespace = if own.is_some() { None } else { self.spares.take() };
-        let (rules, v6) = (self.rules.clone(), self.v6);
-        let mut plan = Plan { links: Vec::new(), rules, publish, own, before, namespace, v6 };
+        let (rules, mould, v6) = (self.rules.clone(), self.spares.mould(), self.v6);
+        let mut plan = Plan { links: Vec::new(), rules, publish, own, before, namespace, mould, v6 };
         let mut endpoints = Vec::new();
         let none = Vec::new();
         let names = if let NetworkMode::On(names) = &networking.mode { names } else { &none };

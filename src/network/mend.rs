@@ -28,6 +28,8 @@ pub struct Mending {
     pub watch: Watch,
     at_work: bool,
     again: bool,
+    /// The table has its companion ([`rules::quiet`]).
+    quiet: bool,
     /// What went wrong the last time: told once.
     failure: Option<String>,
 }
@@ -36,9 +38,9 @@ pub struct Mending {
 type Quiet = (OwnedMutexGuard<()>, Result<OwnedSemaphorePermit, AcquireError>);
 
 impl Mending {
-    /// Of the table `inet TABLE`, which is whole.
-    pub fn of(table: &str) -> Self {
-        Self { watch: Watch::over(table, foreign::DOCKER), at_work: false, again: false, failure: None }
+    /// Of the table `inet TABLE`, which is whole, and has its companion or not.
+    pub fn of(table: &str, quiet: bool) -> Self {
+        Self { watch: Watch::over(table, foreign::DOCKER), at_work: false, again: false, quiet, failure: None }
     }
 }
 
@@ -149,6 +151,10 @@ impl Network {
                 _ => further += &rules::add(table, &net.base, net.internal, ports),
             }
             further += &net.parts("add", table);
+        }
+        if self.mending.quiet {
+            further += &rules::not_quiet(table);
+            further += &rules::quiet(table);
         }
         Ok(rules::none(table) + &whole? + &further)
     }

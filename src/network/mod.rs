@@ -55,6 +55,7 @@ mod seats;
 mod spares;
 mod subnet;
 mod sweep;
+mod sysctls;
 mod transactions;
 mod ula;
 mod v6;
@@ -89,6 +90,7 @@ use leaving::Leaving;
 use members::Member;
 use mend::Mending;
 use names::LinkNames;
+use netns::Mould;
 use nets::Net;
 use notices::Heard;
 use spares::Spares;
@@ -160,14 +162,14 @@ impl Network {
         let v6 = host.v6;
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            spares: Spares::new(config.network_spares, v6),
+            spares: Spares::new(config.network_spares, Mould::new(v6)),
             members: HashMap::new(),
             leaving: HashMap::new(),
             ports_max: ports::bound_for_all(v6),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            mending: Mending::of(&base.bridge),
+            mending: Mending::of(&base.bridge, host.quiet),
             links: config.bridge_links,
             cooperate: config.firewall_cooperate,
             v6,

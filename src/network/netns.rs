@@ -13,6 +13,7 @@ use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
 use super::message::Endpoint;
 use super::rtnl::{Changes, Rtnl};
+use super::sysctls::{Procs, Sysctls};
 use super::ula::{self, Ula};
 use super::v6;
 
@@ -28,23 +29,41 @@ pub struct Namespace {
     inside: Rtnl,
 }
 
-impl Namespace {
-    /// Makes one, for links with IPv6 or without. Blocks for half a millisecond.
-    pub fn create(v6: bool) -> io::Result<Self> {
-        Self::apart(move || {
+/// What those of containers are made by. Cheap to clone.
+#[derive(Clone)]
+pub struct Mould {
+    /// They are for links with IPv6.
+    v6: bool,
+    procs: Procs,
+}
+
+impl Mould {
+    /// Of namespaces for links with IPv6, or without.
+    pub fn new(v6: bool) -> Self {
+        Self { v6, procs: Procs::default() }
+    }
+
+    /// Makes one. Blocks for half a millisecond.
+    pub fn create(&self) -> io::Result<Namespace> {
+        let (v6, sysctls) = (self.v6, self.procs.one());
+        Namespace::apart(move || {
             unshare(CloneFlags::CLONE_NEWNET)?;
-            Self::furnish(v6, open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+            let descriptor = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+            Namespace::furnish(v6, &sysctls, descriptor)
         })
     }
 
     /// Takes one that somebody else made, and that is as it was born.
-    pub fn adopt(descriptor: OwnedFd, v6: bool) -> io::Result<Self> {
-        Self::apart(move || {
+    pub fn adopt(&self, descriptor: OwnedFd) -> io::Result<Namespace> {
+        let (v6, sysctls) = (self.v6, self.procs.one());
+        Namespace::apart(move || {
             setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
-            Self::furnish(v6, descriptor)
+            Namespace::furnish(v6, &sysctls, descriptor)
         })
     }
+}
 
+impl Namespace {
     /// One that is in use already.
     pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
         Self::apart(|| {
@@ -60,15 +79,18 @@ impl Namespace {
     }
 
     /// For a thread that is in it.
-    fn furnish(v6: bool, descriptor: OwnedFd) -> io::Result<Self> {
+    fn furnish(v6: bool, sysctls: &Sysctls, descriptor: OwnedFd) -> io::Result<Self> {
         let mut inside = Rtnl::open()?;
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
         // For the links to come. (The loopback link has its own already.)
         match v6 {
-            true => v6::admit("default"),
-            false => v6::silence("default"),
+            true => v6::admit(sysctls, "default"),
+            false => v6::silence(sysctls, "default"),
         }
-        stop_forwarding();
+        // It is born with the habits of the host, which forwards for its containers, and a container is no router unless it
+        // asks to be (`sysctl=`, which comes after).
+        v6::stop_forwarding(sysctls);
+        sysctls.set("ipv4/ip_forward", "0");
         Ok(Self { descriptor, inside })
     }
 
@@ -118,18 +140,6 @@ impl Namespace {
     /// The bare descriptor: the namespace, configured, lives on with it and with the processes in it.
     pub fn into_descriptor(self) -> OwnedFd {
         self.descriptor
-    }
-}
-
-/// Keeps the calling thread's network namespace from forwarding: it is born with the habits of the host, which forwards
-/// for its containers, and a container is no router unless it asks to be (`sysctl=`, which comes after).
-fn stop_forwarding() {
-    v6::stop_forwarding();
-    const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
-    let forwards = std::fs::read_to_string(PATH).is_ok_and(|value| value.trim() != "0");
-    // Writing takes the lock on all links of the host.
-    if forwards && let Err(error) = std::fs::write(PATH, "0") {
-        log::debug!("{PATH} of a container stays as the host's: {error}");
     }
 }
 

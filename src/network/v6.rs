@@ -12,6 +12,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::route::RouteMessage;
 use rtnetlink::{AddressMessageBuilder, RouteMessageBuilder};
 
+use super::sysctls::Sysctls;
 use super::ula::{self, Ula};
 
 /// Where the sysctls of IPv6 are.
@@ -29,41 +30,31 @@ pub fn path(link: &str, habit: &str) -> PathBuf {
 
 /// How `link` has a habit; none where it is not there, or the kernel has no IPv6.
 pub fn read(link: &str, habit: &str) -> Option<String> {
-    std::fs::read_to_string(path(link, habit)).ok().map(|value| value.trim().to_owned())
+    Sysctls::HOST.read(&key(link, habit))
 }
 
 /// Keeps IPv6 off a link of the calling thread's network namespace. With it every new link asks all others on the bridge
 /// whether its link-local address is free, and which groups they are in: noise that grows with their number.
-pub fn silence(link: &str) {
-    write(link, "disable_ipv6", "1");
+pub fn silence(sysctls: &Sysctls, link: &str) {
+    sysctls.write(&key(link, "disable_ipv6"), "1");
 }
 
 /// Lets a link have the addresses that it is given, and no others: none of the kernel's making, nor of an advertisement that
 /// somebody on the bridge sends, who would be everyone's router then. Before it is up.
-pub fn admit(link: &str) {
+pub fn admit(sysctls: &Sysctls, link: &str) {
     for (habit, value) in [("disable_ipv6", "0"), ("addr_gen_mode", "1"), ("accept_ra", "0"), ("accept_redirects", "0")]
     {
-        set(link, habit, value);
+        sysctls.set(&key(link, habit), value);
     }
 }
 
 /// Keeps the calling thread's network namespace from forwarding.
-pub fn stop_forwarding() {
-    set("all", "forwarding", "0");
+pub fn stop_forwarding(sysctls: &Sysctls) {
+    sysctls.set(&key("all", "forwarding"), "0");
 }
 
-fn set(link: &str, habit: &str, value: &str) {
-    // Writing takes the lock on all links of the host.
-    if read(link, habit).is_some_and(|is| is != value) {
-        write(link, habit, value);
-    }
-}
-
-/// Where the kernel has no IPv6 there is nothing to write.
-fn write(link: &str, habit: &str, value: &str) {
-    if let Err(error) = std::fs::write(path(link, habit), value) {
-        log::debug!("{habit} of {link} is not {value}: {error}");
-    }
+fn key(link: &str, habit: &str) -> String {
+    format!("ipv6/conf/{link}/{habit}")
 }
 
 /// Gives the link `index` an address for good, and at once: nobody else can have it, so nobody is asked
