@@ -32,7 +32,7 @@
 //! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
 //! noticed), [`config`], [`logging`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
 //! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
-//! watched), [`worker`] (where blocking work goes).
+//! watched), [`worker`] (where blocking work goes), [`memory`] (how little of it is left).
 //!
 //! # One thread
 //!
@@ -42,8 +42,9 @@
 //!
 //! # What is deliberately absent
 //!
-//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP but one page of metrics where it is wished for. No
-//! build of images. No global registry of actors: addresses go down through constructors.
+//! No store of containers: they do not outlive the daemon. No iptables, no userland proxy, no `ip` process. No HTTP but
+//! one page of metrics where it is wished for. No build of images. No global registry of actors: addresses go down
+//! through constructors.
 
 pub mod cgroup;
 pub mod changes;
@@ -53,11 +54,14 @@ pub mod daemon;
 pub mod du;
 pub mod engine;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod id;
 pub mod images;
 pub mod journal;
 pub mod link;
 pub mod logging;
+pub mod memory;
 pub mod network;
 pub mod outbox;
 pub mod overlay;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use futures::future::{Either, select};
 use tokio::sync::Notify;
 
+use crate::memory;
 use crate::wire::reply::Line;
 
 /// How much may wait for one client, in bytes; whoever writes more is held up.
@@ -39,6 +40,8 @@ pub struct Outbox {
     bytes: RefCell<Vec<u8>>,
     /// Up to where `bytes` was written.
     written: Cell<usize>,
+    /// Something found no memory and is not in it: its client is told nothing more.
+    torn: Cell<bool>,
     room: Notify,
     filled: Notify,
     postage: Rc<Postage>,
@@ -47,7 +50,8 @@ pub struct Outbox {
 impl Outbox {
     /// An empty one.
     pub fn new(postage: Rc<Postage>) -> Self {
-        Self { bytes: RefCell::default(), written: Cell::new(0), room: Notify::new(), filled: Notify::new(), postage }
+        let (bytes, written, torn) = (RefCell::default(), Cell::new(0), Cell::new(false));
+        Self { bytes, written, torn, room: Notify::new(), filled: Notify::new(), postage }
     }
 
     /// Puts a line in, tagged where its request was, as soon as there is room.
@@ -77,17 +81,21 @@ impl Outbox {
 
     fn put(&self, pieces: &[&[u8]]) {
         let mut bytes = self.bytes.borrow_mut();
-        let before = bytes.len();
-        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        self.postage.waiting.set(self.postage.waiting.get() + bytes.len() - before);
+        let more = pieces.iter().map(|piece| piece.len()).sum();
+        if self.torn.get() || bytes.try_reserve(more).is_err() {
+            self.torn.set(true);
+        } else {
+            pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+            self.postage.waiting.set(self.postage.waiting.get() + more);
+        }
         self.filled.notify_one();
     }
 
     /// Whether a writer would be held up. An empty one never holds anybody up: its client has read everything, and
-    /// nothing but a line more could wake it.
+    /// nothing but a line more could wake it. While memory is short, so is what waits.
     pub fn is_full(&self) -> bool {
         let len = self.len();
-        len >= EACH_MAX || (len > 0 && self.postage.is_spent())
+        len >= EACH_MAX || (len > 0 && (self.postage.is_spent() || memory::is_short()))
     }
 
     /// Whether the client has read half of what made it full, or more.
@@ -99,9 +107,9 @@ impl Outbox {
         self.bytes.borrow().len() - self.written.get()
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits to be told, be it that no more can be told.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !self.torn.get()
     }
 
     /// Wakes whoever waits for something to be put in, to look again at what else it goes by.
@@ -116,8 +124,12 @@ impl Outbox {
         }
     }
 
-    /// Gives what waits to `write`, which says how much of it went.
+    /// Gives what waits to `write`, which says how much of it went. An error where a line found no memory: what came
+    /// behind it would be taken for something else.
     pub fn drain(&self, write: impl FnOnce(&[u8]) -> std::io::Result<usize>) -> std::io::Result<()> {
+        if self.torn.get() {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
         let mut bytes = self.bytes.borrow_mut();
         let count = write(&bytes[self.written.get()..])?;
         self.written.set(self.written.get() + count);

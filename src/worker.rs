@@ -1,5 +1,7 @@
 //! Work that blocks (files, mounts, netlink), done by a few workers beside the daemon's thread.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokio::sync::oneshot;
 
 use crate::refusal::Refusal;
@@ -13,8 +15,10 @@ pub async fn beside<T: Send + 'static>(
 
 /// The same for work that cannot be refused.
 pub async fn look<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| Refusal::internal(format_args!("a worker died: {e}")))
+    // It panics where there is no thread and none can be had.
+    let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
+    let begun = begun.map_err(|_| Refusal::out_of_memory("no thread could be begun for it; try again later"))?;
+    begun.await.map_err(|e| Refusal::internal(format_args!("a worker died: {e}")))
 }
 
 /// Runs `work` on a thread of its own with `stack` bytes: what takes as long as a client pleases, or changes the thread

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use gantry::config::{Config, command};
 use gantry::daemon;
 use gantry::logging::{self, Format};
+use gantry::memory::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap;
 
 fn main() -> ExitCode {
     let config = match Config::from_matches(&command().get_matches()) {

@@ -4,6 +4,7 @@
 
 pub mod freezer;
 pub mod limits;
+mod own;
 mod ready;
 
 use std::fs;

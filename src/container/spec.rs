@@ -61,6 +61,10 @@ fn build(
     } else {
         linux = linux.masked_paths(Vec::new()).readonly_paths(Vec::new());
     }
+    if plan.binds.iter().any(|bind| bind.propagation.is_slave()) {
+        // crun (1.8.1) makes everything private otherwise, before it mounts: a slave's master would be lost.
+        linux = linux.rootfs_propagation("rslave");
+    }
     if let Some(filter) = &plan.seccomp {
         linux = linux.seccomp(filter.spec.clone());
     }
@@ -251,7 +255,7 @@ fn asked_for(plan: &Plan, map: Option<&str>) -> Result<Vec<Mount>, OciSpecError>
     });
     let binds = plan.binds.iter().map(|bind| {
         let access = if bind.read_only { "ro" } else { "rw" };
-        let options: Vec<&str> = ["rbind", "rprivate", access].into_iter().chain(map).collect();
+        let options: Vec<&str> = ["rbind", bind.propagation.word(), access].into_iter().chain(map).collect();
         mount(&bind.destination.to_string_lossy(), "bind", &bind.source.to_string_lossy(), &options)
     });
     let mut mounts = binds.chain(tmpfs).collect::<Result<Vec<_>, _>>()?;

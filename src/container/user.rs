@@ -40,7 +40,8 @@ pub fn names(rootfs: &Path) -> Result<HashMap<u32, String>, Refusal> {
     Ok(passwd.lines().rev().filter_map(Entry::of).map(|entry| (entry.uid, entry.name.to_owned())).collect())
 }
 
-fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {
+/// The same, by what the files hold.
+pub(crate) fn from_files(spec: &str, passwd: &str, group: &str) -> Result<User, Refusal> {
     let (who, group_spec) = spec.split_once(':').map_or((spec, None), |(who, group)| (who, Some(group)));
     let who = if who.is_empty() { "0" } else { who };
     let entry = passwd.lines().filter_map(Entry::of).find(|e| e.name == who).or_else(|| {

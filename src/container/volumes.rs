@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fill::fill;
 use super::plan::{Places, Wishes};
+use super::propagation::{self, Propagation};
 use super::storage::destination;
 use crate::id::VolumeName;
 use crate::refusal::Refusal;
@@ -19,6 +20,8 @@ pub struct VolumeWish {
     pub destination: PathBuf,
     /// It cannot be written there.
     pub read_only: bool,
+    /// Whether later mounts of the host are seen.
+    pub propagation: Propagation,
 }
 
 /// What a volume comes from.
@@ -35,9 +38,9 @@ pub enum VolumeSource {
 impl std::str::FromStr for VolumeWish {
     type Err = Refusal;
 
-    /// `SRC:DST[:ro]`, or `DST` alone.
+    /// `SRC:DST[:OPTION,…]`, or `DST` alone.
     fn from_str(text: &str) -> Result<Self, Refusal> {
-        let wrong = || Refusal::bad_value(format_args!("{text:?} is not SRC:DST[:ro]"));
+        let wrong = || Refusal::bad_value(format_args!("{text:?} is not SRC:DST[:ro|:rslave|:ro,rslave]"));
         let mut parts = text.split(':');
         let (first, second, third, more) = (parts.next(), parts.next(), parts.next(), parts.next());
         let (source, target) = match (first, second) {
@@ -46,12 +49,25 @@ impl std::str::FromStr for VolumeWish {
             (Some(target), None) if target.starts_with('/') => (VolumeSource::Anonymous, target),
             _ => return Err(wrong()),
         };
-        let read_only = match (third, more) {
-            (None | Some("rw"), None) => false,
-            (Some("ro"), None) => true,
-            _ => return Err(wrong()),
-        };
-        Ok(Self { source, destination: destination(target)?, read_only })
+        let (mut access, mut propagation) = (None, None);
+        for option in third.iter().flat_map(|options| options.split(',')) {
+            let twice = match (option, Propagation::named(option)?) {
+                (_, Some(named)) => propagation.replace(named).is_some(),
+                ("ro" | "rw", None) => access.replace(option).is_some(),
+                _ => true,
+            };
+            if twice {
+                return Err(wrong());
+            }
+        }
+        if more.is_some() {
+            return Err(wrong());
+        }
+        if propagation.is_some() && !matches!(source, VolumeSource::Host(_)) {
+            return Err(Refusal::bad_value(format_args!("{text:?}: propagation is of the host's directories alone")));
+        }
+        let (read_only, propagation) = (access == Some("ro"), propagation.unwrap_or_default());
+        Ok(Self { source, destination: destination(target)?, read_only, propagation })
     }
 }
 
@@ -64,6 +80,8 @@ pub struct Bind {
     pub destination: PathBuf,
     /// It cannot be written there.
     pub read_only: bool,
+    /// Whether later mounts of the host are seen.
+    pub propagation: Propagation,
     /// The volume's name, where it has one.
     pub volume: Option<VolumeName>,
     /// It begins with what the image has there.
@@ -81,7 +99,8 @@ pub fn plan(wishes: &Wishes, of_image: &[String], places: &Places) -> Result<Vec
     // What an image says that makes no sense is not its user's mistake.
     for destination in of_image.iter().filter_map(|path| destination(path).ok()) {
         if !taken(&all, &destination) {
-            all.push(VolumeWish { source: VolumeSource::Anonymous, destination, read_only: false });
+            let (source, propagation) = (VolumeSource::Anonymous, Propagation::default());
+            all.push(VolumeWish { source, destination, read_only: false, propagation });
         }
     }
     all.into_iter().enumerate().map(|(nth, wish)| bind(wish, nth, places)).collect()
@@ -93,7 +112,11 @@ fn bind(wish: VolumeWish, nth: usize, places: &Places) -> Result<Bind, Refusal> 
         VolumeSource::Named(name) => (data_dir(&places.volumes, &name), Some(name), true),
         VolumeSource::Anonymous => (places.data.join("volumes").join(nth.to_string()), None, true),
     };
-    Ok(Bind { source, destination: wish.destination, read_only: wish.read_only, volume, filled })
+    if wish.propagation.is_slave() {
+        propagation::check(&source)?;
+    }
+    let VolumeWish { destination, read_only, propagation, .. } = wish;
+    Ok(Bind { source, destination, read_only, propagation, volume, filled })
 }
 
 fn existing(path: PathBuf) -> Result<PathBuf, Refusal> {
@@ -126,8 +149,29 @@ mod tests {
         assert_eq!(read("/a:/b:ro").unwrap(), (VolumeSource::Host("/a".into()), true));
         assert_eq!(read("a:/b").unwrap(), (VolumeSource::Named("a".parse().unwrap()), false));
         assert_eq!(read("/b").unwrap(), (VolumeSource::Anonymous, false));
-        for bad in ["", "a", "a:", ":/b", "a:b", "/a:/", "/a:/b:rx", "/a:/b:ro:ro", "./a:/b", "a b:/c"] {
+        for bad in [
+            "",
+            "a",
+            "a:",
+            ":/b",
+            "a:b",
+            "/a:/",
+            "/a:/b:rx",
+            "/a:/b:ro:ro",
+            "./a:/b",
+            "a b:/c",
+            "/a:/b:",
+            "/a:/b:ro,",
+            "/a:/b:ro,rw",
+            "/a:/b:slave,rslave",
+            "/a:/b:shared",
+            "a:/b:rslave",
+            "/b:rslave",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let propagation = |text: &str| text.parse::<VolumeWish>().unwrap().propagation;
+        assert_eq!(propagation("/a:/b:rslave,ro"), Propagation::SlaveAll);
+        assert_eq!(propagation("/a:/b:ro"), Propagation::PrivateAll);
     }
 }

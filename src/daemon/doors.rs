@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
-use futures::FutureExt;
 use nix::sys::stat::{Mode, umask};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
+use super::admit::admit;
 use super::manager::Given;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -35,8 +35,6 @@ const RUNNING_MAX: usize = 64;
 const LOOKERS_MAX: usize = 64;
 const LOOKER_RUNNING_MAX: usize = 8;
 const LOOKER_WAITING_MAX: usize = 2 << 20;
-/// How long accepting rests when no descriptor is left for another client.
-const REST: Duration = Duration::from_millis(100);
 
 /// The sockets of this run.
 pub struct Doors {
@@ -163,26 +161,12 @@ fn permit(path: &Path, trusted: bool) -> std::io::Result<()> {
 }
 
 async fn accept(listener: UnixListener, door: Door, engine: Rc<Engine>, closing: watch::Receiver<bool>) {
-    let inside = Rc::new(());
-    loop {
-        match listener.accept().await {
-            // One reference is ours, each further one a client's.
-            Ok((stream, _)) if Rc::strong_count(&inside) > door.most => turn_away(&stream),
-            Ok((stream, _)) => {
-                let (place, served) =
-                    (inside.clone(), session::serve(stream, engine.clone(), door.terms.clone(), closing.clone()));
-                actix_rt::spawn(served.map(move |()| drop(place)));
-            }
-            Err(e) => {
-                log::warn!("a client could not be let in: {e}");
-                tokio::time::sleep(REST).await;
-            }
-        }
-    }
+    let next = async || listener.accept().await.map(|(stream, _)| stream);
+    let serve = |stream| session::serve(stream, engine.clone(), door.terms.clone(), closing.clone());
+    admit("a client", door.most, next, serve, turn_away).await;
 }
 
 /// Says why, as far as that goes without waiting.
-fn turn_away(stream: &tokio::net::UnixStream) {
-    let refusal = Refusal::busy("too many clients are connected; try again later");
-    let _ = stream.try_write(Line::err(&refusal).as_bytes());
+fn turn_away(stream: &UnixStream, why: &Refusal) {
+    let _ = stream.try_write(Line::err(why).as_bytes());
 }

@@ -1,6 +1,7 @@
 //! The daemon's life: lock what is ours, sweep what a dead run left, start the actors, serve, drain, leave the host as it
 //! was found.
 
+mod admit;
 mod doors;
 mod leave;
 mod locks;
@@ -25,6 +26,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
+use crate::memory;
 use crate::network::{self, Network};
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
@@ -89,6 +91,7 @@ pub fn run(config: Config) -> Result<(), Refusal> {
     let began = Instant::now();
     let given = manager::Given::take(&config)?;
     prepare_process()?;
+    memory::guard(Cgroups::discover().ok().and_then(|cgroups| cgroups.own_memory_limit()));
     runtime()?.block_on(live(config, given, began))
 }
 

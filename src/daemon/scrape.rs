@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
-use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::admit::admit;
 use crate::engine::Engine;
 use crate::refusal::Refusal;
 use crate::verbs;
@@ -24,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a request may be, in bytes, and how many headers it may have.
 const HEAD_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
-/// How long accepting rests when no descriptor is left.
-const REST: Duration = Duration::from_millis(100);
 
 /// Serves the page at `address`, until what comes back is aborted.
 pub async fn serve(address: SocketAddr, engine: &Rc<Engine>) -> Result<JoinHandle<()>, Refusal> {
@@ -36,22 +34,15 @@ pub async fn serve(address: SocketAddr, engine: &Rc<Engine>) -> Result<JoinHandl
 }
 
 async fn accept(listener: TcpListener, engine: Rc<Engine>) {
-    let inside = Rc::new(());
-    loop {
-        match listener.accept().await {
-            // One reference is ours; whoever is one too many hears nothing, and comes again at the next interval.
-            Ok(_) if Rc::strong_count(&inside) > ASKERS_MAX => {}
-            Ok((stream, _)) => {
-                let (place, engine) = (inside.clone(), engine.clone());
-                let answered = async move { tokio::time::timeout(PATIENCE, answer(stream, &engine)).await };
-                actix_rt::spawn(answered.map(move |_| drop(place)));
-            }
-            Err(e) => {
-                log::warn!("a scrape could not be let in: {e}");
-                tokio::time::sleep(REST).await;
-            }
+    let next = async || listener.accept().await.map(|(stream, _)| stream);
+    let serve = |stream| {
+        let engine = engine.clone();
+        async move {
+            // Whoever is too slow, or gone, asks again at its next interval.
+            let _ = tokio::time::timeout(PATIENCE, answer(stream, &engine)).await;
         }
-    }
+    };
+    admit("a scrape", ASKERS_MAX, next, serve, |_, _| ()).await;
 }
 
 async fn answer(mut stream: TcpStream, engine: &Engine) -> std::io::Result<()> {

@@ -106,7 +106,7 @@ fn layout_path(rest: &str) -> (PathBuf, Option<&str>) {
 }
 
 /// The names in an index: all, or the one asked for.
-fn names(index: &[u8], wanted: Option<&str>) -> Result<Vec<Option<String>>, Refusal> {
+pub(crate) fn names(index: &[u8], wanted: Option<&str>) -> Result<Vec<Option<String>>, Refusal> {
     let index: Index =
         serde_json::from_slice(index).map_err(|e| Refusal::bad_value(format_args!("index.json: {e}")))?;
     let all = index.manifests.into_iter().map(|mut entry| entry.annotations.remove(REF_NAME));

@@ -265,10 +265,7 @@ impl Session {
                 self.heartbeat = Instant::now() + HEARTBEAT;
                 Ok(())
             }
-            Ok(count) => {
-                self.framer.push(&buffer[..count]);
-                Ok(())
-            }
+            Ok(count) => self.framer.push(&buffer[..count]).map_err(|_| io::ErrorKind::OutOfMemory.into()),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(e) => Err(e),
         }

@@ -15,6 +15,7 @@ use super::Terms;
 use super::peer::Peer;
 use crate::container::feed::Feeder;
 use crate::engine::Engine;
+use crate::memory;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
 use crate::verbs::{self, Access, Action, Call, Input, Raw, Reply, Ties};
@@ -228,6 +229,9 @@ impl Requests {
     fn admit(&self, verb: &verbs::Verb, tag: &Option<Tag>) -> Result<(), Refusal> {
         if !self.trusted && verb.access != Access::Open {
             return Err(Refusal::denied(format_args!("{} is not for the read-only socket", verb.form.name)));
+        }
+        if verb.begins() {
+            memory::afford(verb.form.name)?;
         }
         // What ends requests must not be held up by them.
         let ends = matches!(verb.action, Action::Cancel | Action::Quit);

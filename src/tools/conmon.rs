@@ -162,7 +162,8 @@ impl Waiting {
     }
 }
 
-fn verdict(line: &[u8]) -> Result<i32, Refusal> {
+/// The init's pid, or why there is none, as conmon writes it: one line of JSON.
+pub(crate) fn verdict(line: &[u8]) -> Result<i32, Refusal> {
     if line.is_empty() {
         return Err(Refusal::tool_failed("conmon ended without a word; is crun a program that runs?"));
     }

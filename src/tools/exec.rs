@@ -270,7 +270,7 @@ impl Waiting {
         let late = read.is_err();
         // Where it has ended already, this only reaps it.
         let _ = self.child.kill().await;
-        Err(match last_error(&self.log) {
+        Err(match last_error(&beginning(&self.log)) {
             Some(words) => refusal(&words),
             None if late => Refusal::timeout(format_args!("crun did not execute the program within {DEADLINE:?}")),
             None => Refusal::tool_failed("crun ended without a word"),
@@ -288,7 +288,7 @@ impl Running {
     /// all, which shows late for a file of no known format.
     pub async fn ended(mut self) -> Result<i32, Refusal> {
         let status = self.child.wait().await.map_err(|e| Refusal::io("waiting for crun exec", &e))?;
-        match last_error(&self.log) {
+        match last_error(&beginning(&self.log)) {
             Some(words) => Err(refusal(&words)),
             None => Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)),
         }
@@ -308,12 +308,17 @@ fn memory(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// What crun itself failed by, if it did: the exit status alone may be the program's own.
-fn last_error(log: &File) -> Option<String> {
+/// What is in a log, from its beginning as far as that is of interest.
+fn beginning(log: &File) -> Vec<u8> {
     let mut bytes = vec![0; LOG_MAX];
     let count = log.read_at(&mut bytes, 0).unwrap_or(0);
-    let mut entries =
-        bytes[..count].split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
+    bytes.truncate(count);
+    bytes
+}
+
+/// What crun itself failed by, if it did, as its log says: the exit status alone may be the program's own.
+pub(crate) fn last_error(log: &[u8]) -> Option<String> {
+    let mut entries = log.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
     entries.rfind(|entry| entry.level == "error").map(|entry| entry.msg)
 }
 
@@ -354,7 +359,7 @@ mod tests {
 
     #[test]
     fn only_errors_of_the_log_count() {
-        let log = |text: &str| last_error(&memory("log", text.as_bytes()).unwrap());
+        let log = |text: &str| last_error(&beginning(&memory("log", text.as_bytes()).unwrap()));
         assert_eq!(log(""), None);
         assert_eq!(log("{\"msg\":\"careful\",\"level\":\"warning\"}\nnonsense\n"), None);
         assert_eq!(log("{\"msg\":\"no\",\"level\":\"error\"}\n").as_deref(), Some("no"));

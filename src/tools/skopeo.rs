@@ -152,7 +152,8 @@ pub fn was_cut_off(refusal: &Refusal) -> bool {
     refusal.code() == Code::Timeout || CUT_OFF.iter().any(|sign| refusal.message().contains(sign))
 }
 
-fn refusal(output: &Output) -> Refusal {
+/// What a failure means, by the last line it said.
+pub(crate) fn refusal(output: &Output) -> Refusal {
     meaning(&words(&output.last_words()))
 }
 

@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::process::{Child, Command};
@@ -111,11 +112,23 @@ pub fn registered(fork: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
     Ok(child)
 }
 
+/// A limit of address space that was set on the daemon is not meant for what it starts: tools written in Go map a great
+/// deal that they never touch. As far as that goes: nobody may have more than the hard limit.
+#[expect(unsafe_code, reason = "nothing else is run between fork and exec")]
+fn unlimited(command: &mut Command) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_AS) else { return };
+    if soft != hard {
+        // SAFETY: setrlimit(2) is async-signal-safe, and nothing is allocated.
+        unsafe { command.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_AS, hard, hard)?)) };
+    }
+}
+
 fn start(command: &mut Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {
     let mut all = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     for fd in &inherited {
         fcntl_setfd(fd, FdFlags::empty())?;
     }
+    unlimited(command);
     let started = command.spawn();
     drop(inherited);
     // Not reaped yet by anybody, so that its times are there to be read.

@@ -52,7 +52,8 @@ async fn run(call: Call) -> Result<(), Refusal> {
 }
 
 /// The line that umoci marks as an error; it goes to either output.
-fn words(output: &Output) -> String {
+/// The line that says why.
+pub(crate) fn words(output: &Output) -> String {
     let marked = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         text.lines().rev().find_map(|line| line.split_once('⨯').map(|(_, words)| words.trim().to_owned()))
@@ -64,7 +65,8 @@ fn words(output: &Output) -> String {
     marked(&output.stderr).or_else(|| marked(&output.stdout)).or_else(crash).unwrap_or_else(|| output.last_words())
 }
 
-fn refusal(words: &str) -> Refusal {
+/// What such a line means.
+pub(crate) fn refusal(words: &str) -> Refusal {
     let code = if words.contains("no space left on device") || words.contains("disk quota exceeded") {
         Code::NoSpace
     } else if words.contains("cannot allocate memory") {

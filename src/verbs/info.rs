@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use crate::memory;
+
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 
 const ROW: [&str; 2] = ["key", "value"];
@@ -20,7 +22,8 @@ async fn run(call: Call) -> Result<Line, Refusal> {
     let views = engine.list().await?;
     let running = views.iter().filter(|view| view.is_up()).count();
     let cgroup = if engine.ground.cgroups.is_v2() { "v2" } else { "v1" };
-    let rows: [(&str, &dyn Display); 8] = [
+    let memory = if memory::is_short() { "short" } else { "enough" };
+    let rows: [(&str, &dyn Display); 10] = [
         ("version", &env!("CARGO_PKG_VERSION")),
         ("pid", &std::process::id()),
         ("uptime", &engine.began.elapsed().as_secs()),
@@ -29,6 +32,8 @@ async fn run(call: Call) -> Result<Line, Refusal> {
         ("bridge", &engine.config.bridge),
         ("cgroup", &cgroup),
         ("output-waiting", &engine.postage.waiting()),
+        ("memory", &memory),
+        ("heap", &memory::held()),
     ];
     for (key, value) in &rows {
         call.line(&Line::row(&ROW, &[key, value])).await;

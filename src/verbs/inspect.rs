@@ -168,5 +168,6 @@ fn bind(bind: &Bind) -> Value {
         "source": bind.source,
         "destination": bind.destination,
         "read-only": bind.read_only,
+        "propagation": bind.propagation.word(),
     })
 }

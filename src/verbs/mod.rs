@@ -6,7 +6,7 @@ mod call;
 mod check;
 mod commit;
 mod cp;
-mod create;
+pub(crate) mod create;
 mod df;
 mod diff;
 mod events;
@@ -93,6 +93,34 @@ pub struct Verb {
     /// What it does.
     pub action: Action,
 }
+
+impl Verb {
+    /// Whether it begins something that takes memory for long, and therefore not while that is short. What looks, ends or
+    /// frees goes on.
+    pub fn begins(&self) -> bool {
+        BEGIN.contains(&self.form.name)
+    }
+}
+
+/// See [`Verb::begins`].
+const BEGIN: &[&str] = &[
+    "create",
+    "start",
+    "run",
+    "restart",
+    "exec",
+    "attach",
+    "commit",
+    "cp",
+    "image pull",
+    "image load",
+    "image save",
+    "image import",
+    "image verify",
+    "network create",
+    "network connect",
+    "volume create",
+];
 
 /// Every verb of this version, in the manual's order.
 pub const VERBS: &[&Verb] = &[
@@ -216,6 +244,11 @@ mod tests {
 
     fn refused(line: &str) -> Refusal {
         find(split(line.as_bytes()).unwrap()).and_then(|(verb, words)| Args::parse(&verb.form, words)).unwrap_err()
+    }
+
+    #[test]
+    fn what_begins_is_a_verb() {
+        assert!(BEGIN.iter().all(|name| VERBS.iter().any(|verb| verb.form.name == *name)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Lines: cuts a stream of bytes at its LFs, with a bound.
 
+use std::collections::TryReserveError;
+
 /// The longest line, in bytes without its LF.
 pub const LINE_MAX: usize = 65_536;
 
@@ -40,14 +42,16 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Takes in what was read.
-    pub fn push(&mut self, bytes: &[u8]) {
+    /// Takes in what was read, where there is memory for it.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), TryReserveError> {
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.scanned -= self.start;
             self.start = 0;
         }
+        self.buffer.try_reserve(bytes.len())?;
         self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The next whole line.
@@ -115,9 +119,9 @@ mod tests {
     #[test]
     fn lines_come_whole_in_any_pieces() {
         let mut framer = Framer::default();
-        framer.push(b"pi");
+        framer.push(b"pi").unwrap();
         assert_eq!(framer.next_frame(), None);
-        framer.push(b"ng\nversion\nqu");
+        framer.push(b"ng\nversion\nqu").unwrap();
         assert_eq!(framer.next_frame(), line("ping"));
         assert_eq!(framer.next_frame(), line("version"));
         assert_eq!(framer.next_frame(), None);
@@ -136,7 +140,7 @@ mod tests {
         assert_eq!(framer.next_frame(), None);
         framer.push(&[b'x'; 100_000]);
         assert_eq!(framer.next_frame(), None);
-        framer.push(b"\nping\n");
+        framer.push(b"\nping\n").unwrap();
         assert_eq!(framer.next_frame(), line("ping"));
     }
 
@@ -145,12 +149,12 @@ mod tests {
         let mut framer = Framer::default();
         let mut bytes = vec![b'x'; LINE_MAX];
         bytes.push(b'\n');
-        framer.push(&bytes);
+        framer.push(&bytes).unwrap();
         assert!(matches!(framer.next_frame(), Some(Frame::Line(l)) if l.len() == LINE_MAX));
         bytes.insert(0, b'x');
-        framer.push(&bytes);
+        framer.push(&bytes).unwrap();
         assert_eq!(framer.next_frame(), Some(Frame::TooLong));
-        framer.push(b"ping\n");
+        framer.push(b"ping\n").unwrap();
         assert_eq!(framer.next_frame(), line("ping"));
     }
 
@@ -161,7 +165,7 @@ mod tests {
             let mut framer = Framer::default();
             let mut got = Vec::new();
             for piece in stream.as_bytes().chunks(size) {
-                framer.push(piece);
+                framer.push(piece).unwrap();
                 while let Some(Frame::Line(line)) = framer.next_frame() {
                     got.push(String::from_utf8(line).unwrap());
                 }

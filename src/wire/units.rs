@@ -35,10 +35,11 @@ pub fn duration(text: &str) -> Result<Duration, Refusal> {
     millis.filter(|ms| *ms <= MOST).map(Duration::from_millis).ok_or_else(wrong)
 }
 
-/// A point in time: RFC 3339, or a duration before `now`.
+/// A point in time: RFC 3339, or a duration before `now`; never one before 1970, where the clocks of boards without a
+/// battery begin.
 pub fn moment(text: &str, now: SystemTime) -> Result<SystemTime, Refusal> {
     if let Ok(ago) = duration(text) {
-        return Ok(now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH));
+        return Ok(now.checked_sub(ago).map_or(SystemTime::UNIX_EPOCH, |then| then.max(SystemTime::UNIX_EPOCH)));
     }
     humantime::parse_rfc3339(text).map_err(|_| {
         Refusal::bad_value(format_args!(
@@ -54,7 +55,8 @@ pub fn number<N: std::str::FromStr>(digits: &str) -> Option<N> {
 
 /// `time` as RFC 3339 in UTC, to the millisecond.
 pub fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    // What lies before 1970 makes humantime (2.4) panic.
+    humantime::format_rfc3339_millis(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 
 #[cfg(test)]
@@ -86,5 +88,8 @@ mod tests {
         assert_eq!(moment("10s", now).unwrap(), now - Duration::from_secs(10));
         assert_eq!(rfc3339(moment("2026-01-31T12:00:00Z", now).unwrap()), "2026-01-31T12:00:00.000Z");
         assert!(moment("yesterday", now).is_err());
+        let boot = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        assert_eq!(rfc3339(moment("10m", boot).unwrap()), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(5)), "1970-01-01T00:00:00.000Z");
     }
 }

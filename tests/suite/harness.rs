@@ -33,6 +33,8 @@ pub struct Setup {
     pub apart: bool,
     /// Started by a service manager.
     pub managed: bool,
+    /// In the cgroup that has this `cgroup.procs`.
+    pub cgroup: Option<PathBuf>,
     /// The step at which it dies, from its next start on (`gantry::network::fault`).
     pub fault: Option<&'static str>,
 }
@@ -85,6 +87,10 @@ impl Setup {
             let enter = "ip link set lo up; echo 0 >/proc/sys/net/ipv4/ip_forward; mount -t tmpfs none /srv; mkdir /srv/busybox; mount --bind \"$0\" /srv/busybox; exec \"$@\"";
             let unshare = ["unshare", "--net", "--mount", "sh", "-euc", enter].map(Into::into);
             words.splice(0..0, unshare.into_iter().chain([shell::busybox_rootfs().into()]));
+        }
+        if let Some(procs) = &self.cgroup {
+            let enter = ["sh", "-euc", "echo $$ >\"$0\"; exec \"$@\""].map(Into::into);
+            words.splice(0..0, enter.into_iter().chain([procs.into()]));
         }
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env("GANTRY_LOG", std::env::var("GANTRY_LOG").unwrap_or_else(|_| "info".into()));

@@ -49,15 +49,16 @@ fn what_starts_again_meanwhile_has_the_last_limits() {
     // One that holds on, once it runs.
     let last = || daemon.conn().request("update box memory=17m pids=33").end.head == "OK";
     super::shell::until(super::shell::patience(20), "it is between two starts", last);
-    // From here on it stays.
+    // Its next start by itself is the last.
     std::fs::write(dir.join("stay"), "").unwrap();
-    daemon.ok("stop box");
-    daemon.ok("start box");
+    let stays = || daemon.conn().request("top box").column("command").iter().any(|command| command == "sleep 1000");
+    super::shell::until(super::shell::patience(20), "it runs on", stays);
     let wanted = (17 << 20, 33);
     let told = daemon.ok("inspect box").json()["limits"].clone();
     assert_eq!((told["memory"].as_u64().unwrap(), told["pids"].as_u64().unwrap()), wanted);
-    let stats = || daemon.ok("stats box").column("memory-limit") == [wanted.0.to_string()];
-    super::shell::until(super::shell::patience(20), "it runs with them", stats);
+    assert_eq!(daemon.ok("stats box").column("memory-limit"), [wanted.0.to_string()], "what started has them");
+    let pids = "exec box -- sh -c 'cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true'";
+    assert_eq!(daemon.ok(pids).written("stdout"), format!("{}\n", wanted.1));
     daemon.ok("rm box force=yes");
 }
 

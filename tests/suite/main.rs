@@ -53,6 +53,7 @@ mod races; // what is asked while something else is under way
 mod raw; // connections that are a process's standard streams
 mod restarting; // what starts again by itself
 mod rotation; // logs that are put aside when they have grown
+mod squeeze;
 mod streams; // standard input in lines, attach, terminals
 mod trust; // whom a pull trusts, and credentials
 mod userns; // user ids of its own

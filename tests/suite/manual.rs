@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gantry::refusal::Code;
-use gantry::verbs::VERBS;
+use gantry::verbs::{Access, VERBS};
 use gantry::wire::args::{Argv, Form};
 
 use super::shell;
@@ -163,4 +163,14 @@ fn every_error_code_is_told_and_there() {
             }
         }
     }
+}
+
+#[test]
+fn what_lookers_are_refused_is_told() {
+    let page = std::fs::read_to_string(shell::repository().join("SECURITY.md")).unwrap();
+    let (_, from) = page.split_once("\n  private: ").expect("the read-only socket's lines");
+    let told = spans(from.split_once(" are refused there").expect("their end").0).into_iter().collect();
+    let private = VERBS.iter().filter(|verb| verb.access == Access::Private);
+    let there = private.map(|verb| verb.form.name.to_owned()).collect();
+    assert_eq!(differ("private verbs", &there, &told), None);
 }

@@ -7,7 +7,7 @@ use super::shell;
 
 /// The layers from the top down: a module uses only what stands behind it. Those of one layer do not use each other.
 const LAYERS: &[&[&str]] = &[
-    &["daemon"],
+    &["daemon", "fuzzing"],
     &["session"],
     &["verbs"],
     &["engine"],
@@ -27,6 +27,7 @@ const LEAVES: &[&str] = &[
     "journal",
     "link",
     "logging",
+    "memory",
     "config",
     "cgroup",
     "changes",

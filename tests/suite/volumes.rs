@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use super::harness::Daemon;
 
@@ -37,9 +38,71 @@ fn a_directory_of_the_host_is_seen_and_written() {
         ("volume=/tmp:a", "bad-value"),
         ("volume=/tmp:/", "bad-value"),
         ("volume=/tmp:/a:rw,z", "bad-value"),
+        ("volume=/tmp:/a:rshared", "unsupported"),
+        ("volume=data:/a:rslave", "bad-value"),
         ("volume=/tmp:/a tmpfs=/a", "bad-value"),
     ] {
         assert_eq!(conn.refused(&format!("run busybox {wrong} -- true")), code, "{wrong}");
+    }
+}
+
+#[test]
+fn what_the_host_mounts_later_is_seen_where_asked() {
+    let shared = Mounted::at(&std::env::temp_dir().join(format!("gantry-shared-{}", std::process::id())), "shared");
+    let private = Mounted::at(&shared.0.with_extension("private"), "private");
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let at = shared.0.display();
+    for (name, options) in [("slave", ":rslave"), ("closed", ":slave,ro"), ("own", ":rslave userns=auto"), ("not", "")]
+    {
+        daemon.ok(&format!("run busybox name={name} volume={at}:/a{options} -- sleep 1000"));
+    }
+    let document = daemon.ok("inspect closed").json();
+    assert_eq!(document["storage"]["volumes"][0]["propagation"], "slave");
+    let later = shared.0.join("later");
+    fs::create_dir(&later).unwrap();
+    let mounted = Mounted::at(&later, "shared");
+    fs::write(later.join("file"), "later\n").unwrap();
+    let mut conn = daemon.conn();
+    let mut look = |name: &str| conn.request(&format!("exec {name} -- cat /a/later/file")).written("stdout");
+    for slave in ["slave", "closed", "own"] {
+        assert_eq!(look(slave), "later\n", "{slave}");
+    }
+    assert_eq!(look("not"), "");
+    drop(mounted);
+    assert_eq!(look("slave"), "", "it goes as it came");
+    // What a container mounts there stays its own.
+    let script = "mkdir /a/inner && mount -t tmpfs none /a/inner && touch /a/inner/file && echo mounted";
+    assert_eq!(seen(&daemon, &format!("privileged=yes volume={at}:/a:rslave"), script), "mounted\n");
+    assert!(!shared.0.join("inner/file").exists());
+    let refusal =
+        daemon.conn().request(&format!("run busybox volume={}:/a:rslave -- true", private.0.display())).end.text();
+    assert!(refusal.starts_with("unsupported ") && refusal.contains(&private.0.display().to_string()), "{refusal}");
+}
+
+/// A tmpfs of the host's, of which nothing is left.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// At `dir`, which is made, with that `propagation`.
+    #[track_caller]
+    fn at(dir: &Path, propagation: &str) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        let mounted = Self(dir.to_owned());
+        super::shell::sh(&format!("mount -t tmpfs none {0} && mount --make-{propagation} {0}", dir.display()))
+            .succeeds();
+        mounted
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let gone = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+        let removed = fs::remove_dir(&self.0);
+        if !std::thread::panicking() {
+            gone.unwrap();
+            removed.unwrap();
+        }
     }
 }
 

@@ -53,8 +53,8 @@ fn bytes(json: &str) -> Vec<u8> {
 fn lines_split_as_the_vectors_say() {
     for Vector { line, expected } in vectors() {
         let mut framer = Framer::default();
-        framer.push(&line);
-        framer.push(b"\n");
+        framer.push(&line).unwrap();
+        framer.push(b"\n").unwrap();
         let got = match framer.next_frame().expect("a line") {
             Frame::TooLong => Expected::Code("too-long".into()),
             Frame::Line(line) => match split(&line) {

@@ -76,7 +76,7 @@ pub const NETWORK: &[Flag] = &[
 
 /// Which files of the host it sees.
 pub const STORAGE: &[Flag] = &[
-    Flag::many("volume", "SRC:DST[:ro]", "Mount a directory of the host or a named volume")
+    Flag::many("volume", "SRC:DST[:OPTIONS]", "Mount a directory of the host or a named volume")
         .short('v')
         .via(value::volume),
     Flag::many("mount", "KEY=VALUE,…", "The same in words: type=bind|volume|tmpfs, source=, target=, readonly")

@@ -133,7 +133,7 @@ pub fn absolute_path(typed: &OsStr) -> Result<Vec<u8>, String> {
     Ok(path.as_os_str().as_bytes().to_vec())
 }
 
-/// `SRC:DST[:ro]`: a relative source is the client's; `rw` is what silence means.
+/// `SRC:DST[:OPTIONS]`: a relative source is the client's; `rw` is what silence means.
 pub fn volume(key: &'static str, typed: &OsStr) -> Converted {
     let bytes = typed.as_bytes();
     let bytes = bytes.strip_suffix(b":rw").unwrap_or(bytes);
@@ -152,6 +152,7 @@ pub fn volume(key: &'static str, typed: &OsStr) -> Converted {
 pub fn mount(_: &'static str, typed: &OsStr) -> Converted {
     let typed = typed.to_str().ok_or("not valid UTF-8")?;
     let (mut kind, mut source, mut target, mut read_only, mut options) = ("volume", None, None, false, Vec::new());
+    let mut propagation = None;
     for field in typed.split(',') {
         let (name, value) = field.split_once('=').map_or((field, None), |(name, value)| (name, Some(value)));
         match (name, value) {
@@ -159,6 +160,7 @@ pub fn mount(_: &'static str, typed: &OsStr) -> Converted {
             ("source" | "src", Some(value)) => source = Some(value),
             ("target" | "destination" | "dst", Some(value)) => target = Some(value),
             ("readonly" | "ro", value) => read_only = is_yes(OsStr::new(value.unwrap_or("true")))?,
+            ("bind-propagation", Some(value)) => propagation = Some(value),
             ("tmpfs-size", Some(value)) => {
                 let converted = size("size", OsStr::new(value))?;
                 options.extend(converted.iter().map(|(_, size)| format!("size={}", String::from_utf8_lossy(size))));
@@ -166,13 +168,18 @@ pub fn mount(_: &'static str, typed: &OsStr) -> Converted {
             ("tmpfs-mode", Some(value)) => options.push(format!("mode={value}")),
             _ => {
                 return Err(format!(
-                    "{field} is not offered; type=, source=, target=, readonly, tmpfs-size= and tmpfs-mode= are"
+                    "{field} is not offered; type=, source=, target=, readonly, bind-propagation=, tmpfs-size= and \
+                     tmpfs-mode= are"
                 ));
             }
         }
     }
     let target = target.ok_or("it has no target=")?;
-    let behind = if read_only { ":ro" } else { "" };
+    if propagation.is_some() && kind != "bind" {
+        return Err("bind-propagation= goes with type=bind".to_owned());
+    }
+    let behind = read_only.then_some("ro").into_iter().chain(propagation).collect::<Vec<_>>().join(",");
+    let behind = if behind.is_empty() { behind } else { format!(":{behind}") };
     match (kind, source) {
         ("tmpfs", None) => {
             options.extend(read_only.then(|| "ro".to_owned()));
@@ -281,6 +288,8 @@ mod tests {
         for (from, to) in [
             ("type=bind,source=/a,target=/b,readonly", "volume=/a:/b:ro"),
             ("type=bind,src=/a,dst=/b,ro=false", "volume=/a:/b"),
+            ("type=bind,src=/a,dst=/b,bind-propagation=rslave", "volume=/a:/b:rslave"),
+            ("type=bind,src=/a,dst=/b,ro,bind-propagation=slave", "volume=/a:/b:ro,slave"),
             ("source=data,target=/b", "volume=data:/b"),
             ("type=volume,destination=/b", "volume=/b"),
             ("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777", "tmpfs=/t:size=1m,mode=1777"),
@@ -291,7 +300,7 @@ mod tests {
         for wrong in [
             "type=bind,target=/b",
             "source=/a",
-            "type=bind,source=/a,target=/b,bind-propagation=shared",
+            "type=volume,source=a,target=/b,bind-propagation=rslave",
             "source=/a,target=/b",
             "type=npipe,target=/b",
             "type=tmpfs,source=x,target=/b",

@@ -56,7 +56,7 @@ pub const OPTIONS: [&Opt; 51] = [
     &Opt::once("alias", "NAME", "another name on its networks"),
     &Opt::many("dns", "ADDRESS", "a name server"),
     &Opt::many("add-host", "NAME:ADDRESS", "a line of /etc/hosts"),
-    &Opt::many("volume", "SRC:DST[:ro]", "a directory of the host or a named volume mounted"),
+    &Opt::many("volume", "SRC:DST[:OPTIONS]", "a directory of the host or a named volume mounted"),
     &Opt::many("tmpfs", "DST[:size=SIZE,mode=MODE]", "a tmpfs mounted"),
     &Opt::once("read-only", "yes|no", "a root filesystem that cannot be written"),
     &Opt::once("memory-swap", "SIZE", "limit of memory and swap together"),

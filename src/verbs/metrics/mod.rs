@@ -9,6 +9,7 @@ use self::exposition::{Exposition, Kind};
 use super::{Access, Action, Argv, Call, Form, Line, Refusal, Verb};
 use crate::engine::Engine;
 use crate::images::List;
+use crate::memory;
 
 /// `metrics` → `TEXT`…, `OK`
 pub const VERB: Verb = Verb {
@@ -55,4 +56,8 @@ fn expose_daemon(text: &mut Exposition, engine: &Engine, images: usize) {
     text.single("gantry_events_total", Kind::Counter, "Events published since the start.", engine.bus.published());
     let waiting = engine.postage.waiting();
     text.single("gantry_output_waiting_bytes", Kind::Gauge, "Bytes that wait to be read by clients.", waiting);
+    let short = u8::from(memory::is_short());
+    text.single("gantry_memory_short", Kind::Gauge, "1 while nothing new is begun for want of memory.", short);
+    text.single("gantry_out_of_memory_total", Kind::Counter, "What was refused for that.", memory::refused());
+    text.single("gantry_heap_bytes", Kind::Gauge, "Memory that the daemon has allocated.", memory::held());
 }

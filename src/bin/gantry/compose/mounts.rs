@@ -7,7 +7,10 @@ use super::node::{At, Node};
 use crate::failure::Failure;
 use crate::value;
 
-/// `volumes`: `SRC:DST[:ro]` or the long form, of binds, named volumes, volumes without a name, and tmpfs.
+/// How later mounts of the host go on; `shared` is not among them, as the daemon has no such thing.
+const PROPAGATIONS: [&str; 4] = ["rprivate", "private", "rslave", "slave"];
+
+/// `volumes`: `SRC:DST[:OPTIONS]` or the long form, of binds, named volumes, volumes without a name, and tmpfs.
 pub fn volumes(at: &At<'_>, service: &mut Service, ground: &Ground<'_>) -> Result<(), Failure> {
     for item in at.items(false)? {
         match item.node {
@@ -25,25 +28,21 @@ fn short(at: &At<'_>, service: &mut Service, ground: &Ground<'_>) -> Result<(), 
         [target] => (None, target, ""),
         [source, target] => (Some(source), target, ""),
         [source, target, mode] => (Some(source), target, mode),
-        _ => return Err(at.refuse(format_args!("{text:?} is not SOURCE:TARGET[:ro]"))),
+        _ => return Err(at.refuse(format_args!("{text:?} is not SOURCE:TARGET[:OPTIONS]"))),
     };
-    let mut read_only = false;
-    for word in mode.split(',').filter(|word| !word.is_empty()) {
-        match word {
-            "ro" => read_only = true,
-            "rw" => {}
-            other => return Err(at.refuse(format_args!("{other} is not supported"))),
-        }
+    let options: Vec<_> = mode.split(',').filter(|word| !word.is_empty()).collect();
+    if let Some(other) = options.iter().find(|word| !matches!(**word, "ro" | "rw") && !PROPAGATIONS.contains(word)) {
+        return Err(at.refuse(format_args!("{other} is not supported")));
     }
     match source {
-        None => mount(service, "", target, read_only),
+        None => mount(service, "", target, &options),
         Some(source) if source.starts_with(['.', '/', '~']) => {
             let path = host_path(source, ground);
-            mount(service, &path.display().to_string(), target, read_only);
+            mount(service, &path.display().to_string(), target, &options);
             // The specification has it so for this form.
             service.directories.push(path);
         }
-        Some(source) => named(at, service, ground, source, target, read_only)?,
+        Some(source) => named(at, service, ground, source, target, &options)?,
     }
     Ok(())
 }
@@ -55,6 +54,7 @@ struct Fields<'a> {
     source: Option<&'a str>,
     target: Option<&'a str>,
     read_only: bool,
+    propagation: Option<&'a str>,
     make: bool,
     tmpfs: Vec<String>,
 }
@@ -68,23 +68,28 @@ fn long<'a>(at: &At<'a>, service: &mut Service, ground: &Ground<'_>) -> Result<(
             "target" => fields.target = Some(field.text()?),
             "read_only" => fields.read_only = field.yes()?,
             "bind" => {
-                for (_, field) in field.entries_of(&["create_host_path"])? {
-                    fields.make = field.yes()?;
+                for (key, field) in field.entries_of(&["create_host_path", "propagation"])? {
+                    match key {
+                        "propagation" => fields.propagation = Some(propagation(&field)?),
+                        _ => fields.make = field.yes()?,
+                    }
                 }
             }
             _ => fields.tmpfs = tmpfs_options(&field)?,
         }
     }
     let target = fields.target.ok_or_else(|| at.refuse("it has no target"))?;
-    if fields.kind != "tmpfs" && !fields.tmpfs.is_empty() || fields.kind != "bind" && fields.make {
+    let of_bind = fields.make || fields.propagation.is_some();
+    if fields.kind != "tmpfs" && !fields.tmpfs.is_empty() || fields.kind != "bind" && of_bind {
         return Err(at.refuse("options of another type than it has"));
     }
+    let options: Vec<_> = fields.read_only.then_some("ro").into_iter().chain(fields.propagation).collect();
     match (fields.kind, fields.source) {
-        ("volume", None) => mount(service, "", target, fields.read_only),
-        ("volume", Some(source)) => named(at, service, ground, source, target, fields.read_only)?,
+        ("volume", None) => mount(service, "", target, &options),
+        ("volume", Some(source)) => named(at, service, ground, source, target, &options)?,
         ("bind", Some(source)) => {
             let path = host_path(source, ground);
-            mount(service, &path.display().to_string(), target, fields.read_only);
+            mount(service, &path.display().to_string(), target, &options);
             service.directories.extend(fields.make.then_some(path));
         }
         ("tmpfs", None) => {
@@ -99,6 +104,11 @@ fn long<'a>(at: &At<'a>, service: &mut Service, ground: &Ground<'_>) -> Result<(
         (kind, _) => return Err(at.refuse(format_args!("the type {kind} is not supported"))),
     }
     Ok(())
+}
+
+fn propagation<'a>(at: &At<'a>) -> Result<&'a str, Failure> {
+    let word = at.text()?;
+    if PROPAGATIONS.contains(&word) { Ok(word) } else { Err(at.refuse(format_args!("{word} is not supported"))) }
 }
 
 fn tmpfs_options(at: &At<'_>) -> Result<Vec<String>, Failure> {
@@ -123,19 +133,20 @@ fn named(
     ground: &Ground<'_>,
     source: &str,
     target: &str,
-    read_only: bool,
+    options: &[&str],
 ) -> Result<(), Failure> {
     let volume = ground.volumes.iter().find(|volume| volume.key == source);
     let volume = volume.ok_or_else(|| at.refuse(format_args!("there is no volume {source} under volumes")))?;
-    mount(service, &volume.name, target, read_only);
+    mount(service, &volume.name, target, options);
     service.volumes.push(volume.key.clone());
     Ok(())
 }
 
-fn mount(service: &mut Service, source: &str, target: &str, read_only: bool) {
-    let source = if source.is_empty() { String::new() } else { format!("{source}:") };
-    let behind = if read_only { ":ro" } else { "" };
-    service.options.push(("volume", format!("{source}{target}{behind}").into_bytes()));
+fn mount(service: &mut Service, source: &str, target: &str, options: &[&str]) {
+    let options = options.join(",");
+    let parts = [source, target, &options];
+    let value = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(":");
+    service.options.push(("volume", value.into_bytes()));
 }
 
 /// A path of the host, from the project's directory, or from the home of whoever asks.
@@ -169,6 +180,10 @@ mod tests {
             ),
             ("volumes: [{type: tmpfs, target: /t, tmpfs: {size: 64m, mode: 0700}}]", "tmpfs=/t:size=64m,mode=0700"),
             ("volumes: [{type: tmpfs, target: /t}]", "tmpfs=/t"),
+            (
+                "volumes: ['/a:/x:ro,rslave', {type: bind, source: /b, target: /y, bind: {propagation: slave}}]",
+                "volume=/a:/x:ro,rslave volume=/b:/y:slave",
+            ),
         ] {
             assert_eq!(options(text).as_deref(), Ok(becomes), "{text}");
         }
@@ -189,7 +204,7 @@ mod tests {
             ("volumes: ['./a:/x:z']", "services.web.volumes[0]: z is not supported"),
             (
                 "volumes: [{type: bind, source: /a, target: /x, bind: {propagation: shared}}]",
-                "services.web.volumes[0].bind.propagation: not supported",
+                "services.web.volumes[0].bind.propagation: shared is not supported",
             ),
             (
                 "volumes: [{type: volume, source: data, target: /x, volume: {nocopy: true}}]",

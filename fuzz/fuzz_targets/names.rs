@@ -1,0 +1,5 @@
+//! `gantry::fuzzing::names` tells what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gantry::fuzzing::names(data));

@@ -1,0 +1,5 @@
+//! `gantry::fuzzing::replies` tells what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gantry::fuzzing::replies(data));

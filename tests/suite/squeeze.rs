@@ -1,0 +1,134 @@
+//! Memory made short, by a limit of the address space and by that of a cgroup: what runs goes on, nothing new begins, and
+//! all is well again afterwards.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use super::conn::Conn;
+use super::harness::{Daemon, Setup};
+use super::host;
+use super::shell;
+
+/// How often it is made short, and what is refused each time.
+const SQUEEZES: usize = 20;
+const REFUSALS: usize = 500;
+/// Clients that never read, each worth 256 KiB of output.
+const GREEDY: usize = 120;
+
+/// What `info` says of `key`.
+fn info(conn: &mut Conn, key: &str) -> String {
+    let reply = conn.request("info");
+    let at = reply.column("key").iter().position(|found| found == key).expect(key);
+    reply.column("value").swap_remove(at)
+}
+
+fn metric(conn: &mut Conn, name: &str) -> u64 {
+    let reply = conn.request("metrics");
+    let lines: Vec<_> = reply.lines.iter().map(|line| line.text()).collect();
+    lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).expect(name)
+}
+
+/// Clients that ask for more than they read, until `memory` is said to be short.
+#[track_caller]
+fn press(daemon: &Daemon, looker: &mut Conn) -> Vec<UnixStream> {
+    let asked = "help run\n".repeat(200);
+    let mut greedy: Vec<UnixStream> = Vec::new();
+    shell::until(shell::patience(60), "memory is short", || {
+        if greedy.len() < GREEDY {
+            let stream = UnixStream::connect(daemon.place().socket()).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            greedy.push(stream);
+        }
+        // One that was turned away, or takes no more for now, is as good.
+        greedy.iter_mut().for_each(|stream| drop(stream.write(asked.as_bytes())));
+        info(looker, "memory") == "short"
+    });
+    greedy
+}
+
+/// Makes memory short again and again for a daemon that has an image and a container named `box`.
+#[track_caller]
+fn squeeze(daemon: &Daemon) {
+    let mut conn = daemon.conn();
+    conn.ok("run busybox name=ends -- sleep 100000");
+    assert_eq!(info(&mut conn, "memory"), "enough");
+    let (heap, mut refused) = (info(&mut conn, "heap").parse::<u64>().unwrap(), 0);
+    for round in 0..SQUEEZES {
+        let greedy = press(daemon, &mut conn);
+        for n in 0..REFUSALS {
+            let line =
+                ["create busybox name=more -- true", "exec box -- true", "image import / more", "start box"][n % 4];
+            assert_eq!(conn.refused(line), "out-of-memory", "{round}: {line}");
+            refused += 1;
+        }
+        let stranger = Conn::open(&daemon.place().socket()).unwrap().rest();
+        assert!(stranger.starts_with(b"ERR out-of-memory "), "{}", String::from_utf8_lossy(&stranger));
+        // What is there is seen, and can be ended.
+        conn.ok("ping");
+        assert_eq!(conn.ok("ps").column("state")[0], "running");
+        if round == 0 {
+            conn.ok("stop ends timeout=0");
+            conn.ok("rm ends");
+        }
+        drop(greedy);
+        shell::until(shell::patience(60), "there is enough again", || info(&mut conn, "memory") == "enough");
+        assert_eq!(conn.ok("exec box -- echo here").written("stdout"), "here\n");
+    }
+    assert!(metric(&mut conn, "gantry_out_of_memory_total") >= refused && refused == 10_000);
+    daemon.ok("run busybox rm=yes attach=yes -- true");
+    let after: u64 = info(&mut conn, "heap").parse().unwrap();
+    assert!(after < heap + (1 << 20), "{heap} bytes before, {after} after");
+}
+
+#[test]
+fn an_address_space_that_is_full_is_answered() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=box -- sleep 100000");
+    // The soft limit alone: the hard one cannot be raised again everywhere.
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("its size");
+    let kib: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
+    let limit = (kib << 10) + (10 << 20);
+    shell::sh(&format!("prlimit --pid {} --as={limit}:", daemon.pid())).succeeds();
+    squeeze(&daemon);
+    daemon.ok("rm box force=yes");
+}
+
+#[test]
+fn a_cgroup_that_is_full_is_never_filled() {
+    let cgroup = Cgroup::of_memory(48 << 20);
+    let procs = Some(cgroup.0.join("cgroup.procs"));
+    let daemon = Setup { cgroup: procs, ..Setup::default() }.start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=box -- sleep 100000");
+    squeeze(&daemon);
+    daemon.ok("rm box force=yes");
+    drop(daemon);
+}
+
+/// A cgroup with a limit of memory.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    #[track_caller]
+    fn of_memory(limit: u64) -> Self {
+        let v1 = host::hierarchies().into_iter().find(|dir| dir.ends_with("memory"));
+        let file = if v1.is_some() { "memory.limit_in_bytes" } else { "memory.max" };
+        let root = v1.unwrap_or_else(|| "/sys/fs/cgroup".into());
+        let dir = root.join(format!("gantry-squeeze-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(file), limit.to_string()).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The kernel may count a process for a moment longer than it is one.
+        let gone = shell::waits(shell::patience(10), || fs::remove_dir(&self.0).is_ok());
+        assert!(gone || std::thread::panicking(), "{} stays", self.0.display());
+    }
+}
