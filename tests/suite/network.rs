@@ -5,6 +5,7 @@
 mod books;
 mod crowd;
 mod firewall;
+mod groups;
 mod hands;
 mod host;
 mod limits;
