@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
 use gantry::config::{Config, LogBounds};
 use gantry::events::Bus;
 use gantry::id::{ContainerId, Networking};
+use gantry::link::Post;
 use gantry::network::{Attach, Close, Detach, Identity, Network};
 use gantry::tools::Tools;
 use nix::sched::{CloneFlags, unshare};
@@ -65,7 +65,7 @@ async fn measure(dir: &Path, runs: usize) {
     }
 }
 
-async fn attach(network: &Addr<Network>) -> ContainerId {
+async fn attach(network: &Post<Network>) -> ContainerId {
     let id = ContainerId::random().unwrap();
     let attach = Attach {
         id: id.clone(),

@@ -12,7 +12,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use tokio::io::Interest;
 use tokio::sync::oneshot;
 
-use crate::readiness;
+use crate::{fault, readiness};
 
 /// Tells when files change. One inotify instance serves every listener, as a host has few of them
 /// (`fs.inotify.max_user_instances`, 128).
@@ -30,7 +30,7 @@ impl Changes {
     pub fn start() -> Rc<Self> {
         let changes = Rc::new(Self { inotify: RefCell::default(), waiting: Rc::default() });
         if let Err(e) = changes.instance() {
-            log::warn!("logs cannot be followed yet: {e}");
+            log::warn!("logs that grow are looked at by time: {e}");
         }
         changes
     }
@@ -39,6 +39,9 @@ impl Changes {
     fn instance(&self) -> io::Result<Rc<Inotify>> {
         if let Some(inotify) = &*self.inotify.borrow() {
             return Ok(inotify.clone());
+        }
+        if fault::is_used_up("inotify") {
+            return Err(none_left(Errno::EMFILE));
         }
         let inotify = Rc::new(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(none_left)?);
         let fd: OwnedFd = inotify.as_fd().try_clone_to_owned()?;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Addr, Handler, Message};
+use actix::{Handler, Message};
 use tokio::sync::{Mutex, Notify, Semaphore};
 
 pub use self::samples::{Sample, Sampler};
@@ -16,6 +16,7 @@ use crate::container::exec::{Exec, Execs};
 use crate::container::view::View;
 use crate::events::Bus;
 use crate::images::ImageStore;
+use crate::link::{Post, Unanswered};
 use crate::outbox::Postage;
 use crate::refusal::{Code, Refusal};
 use crate::supervisor::{Child, Find, Found, List, ShutDown, Supervisor};
@@ -29,9 +30,9 @@ pub struct Engine {
     /// The event bus.
     pub bus: Bus,
     /// Who knows the containers.
-    pub supervisor: Addr<Supervisor>,
+    pub supervisor: Post<Supervisor>,
     /// Who keeps the images.
-    pub images: Addr<ImageStore>,
+    pub images: Post<ImageStore>,
     /// The named volumes.
     pub volumes: Volumes,
     /// The tools, the network and the control groups.
@@ -72,7 +73,7 @@ impl Engine {
 
     /// A container by its pair, id or a prefix of the id, or one that went less than a minute ago.
     pub async fn find(&self, name: &str) -> Result<Found, Refusal> {
-        self.supervisor.send(Find(name.to_owned())).await.map_err(|e| Refusal::unanswered("the supervisor", &e))?
+        self.supervisor.send(Find(name.to_owned())).await.map_err(|e| Refusal::unanswered("the supervisor", e))?
     }
 
     /// A container that is there.
@@ -82,7 +83,7 @@ impl Engine {
 
     /// A picture of every container, by name.
     pub async fn list(&self) -> Result<Vec<Arc<View>>, Refusal> {
-        self.supervisor.send(List).await.map_err(|e| Refusal::unanswered("the supervisor", &e))
+        self.supervisor.send(List).await.map_err(|e| Refusal::unanswered("the supervisor", e))
     }
 
     /// Every container, to reach.
@@ -102,11 +103,12 @@ impl Engine {
         format!("{}/{}", self.config.cgroup_parent(), view.id)
     }
 
-    /// Stops and removes every container, and makes no more.
-    pub async fn shut_down(&self, timeout: Option<Duration>) {
-        if let Err(e) = self.supervisor.send(ShutDown { timeout }).await {
-            log::error!("{}", Refusal::unanswered("the supervisor", &e));
-        }
+    /// Stops and removes every container, and makes no more. False where that has come to a standstill.
+    pub async fn shut_down(&self, timeout: Option<Duration>) -> bool {
+        self.supervisor.send_surely(ShutDown { timeout }).await.unwrap_or_else(|e| {
+            log::error!("{}", Refusal::unanswered("the supervisor", e));
+            false
+        })
     }
 }
 
@@ -116,5 +118,8 @@ where
     M: Message<Result: Send> + Send + 'static,
     Container: Handler<M>,
 {
-    child.addr.send(message).await.map_err(|e| Refusal::unanswered("the container", &e))
+    child.addr.send(message).await.map_err(|why| match why {
+        Unanswered::Died => Refusal::unanswered("the container's actor", why),
+        Unanswered::Ended => Refusal::not_found(format_args!("{} is gone", child.view.borrow().name)),
+    })
 }

@@ -20,7 +20,7 @@
 //! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, half-close and hang-up; raw connections |
 //! | [`verbs`] | one file a verb; [`verbs::VERBS`] is the only list of them |
 //! | [`engine`] | the actors' addresses, as verbs see them |
-//! | [`supervisor`] | the `Supervisor` actor: names, children, deaths, those who went |
+//! | [`supervisor`] | the `Supervisor` actor: names, children, deaths and successors, those who went |
 //! | [`container`] | the `Container` actor: a pure state machine, effects, restarts, health, runtime spec, rootfs, log, standard streams, the picture it shows |
 //! | [`undo`] | how each step of a journal is taken back: failure, `rm`, shutdown and sweep |
 //! | [`images`] | the `ImageStore` actor: pulls, names, trees, blobs |
@@ -28,11 +28,12 @@
 //! | [`network`] | the `Network` actor: networks, namespaces, addresses, published ports; names, by a DNS server on each bridge |
 //! | [`tools`] | the one place that starts processes: skopeo, umoci, crun, conmon, nft |
 //!
-//! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the closed
-//! list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a death is
-//! noticed), [`config`], [`logging`], [`cgroup`], [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk),
-//! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
-//! watched), [`worker`] (where blocking work goes), [`memory`] (how little of it is left).
+//! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the
+//! closed list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a
+//! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
+//! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`outbox`] (what waits to be
+//! written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
+//! blocking work goes), [`memory`] (how little of it is left).
 //!
 //! # One thread
 //!
@@ -54,6 +55,7 @@ pub mod daemon;
 pub mod du;
 pub mod engine;
 pub mod events;
+pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod id;

@@ -63,7 +63,7 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 /// What `take` gives, where it gives nothing after the reserve is freed.
-fn counted(size: usize, take: impl Fn() -> *mut u8) -> *mut u8 {
+fn counted(size: usize, mut take: impl FnMut() -> *mut u8) -> *mut u8 {
     let mut block = take();
     if block.is_null() && give_back() {
         block = take();
@@ -167,15 +167,14 @@ mod tests {
     fn what_cannot_be_had_is_refused_and_had_again() {
         assert!(set_aside());
         let first = KEPT.load(Relaxed);
-        let tries = std::cell::Cell::new(0);
+        let (mut tries, mut byte) = (0, 0_u8);
         // The first try gives nothing, as if there were no more.
-        let mut byte = 0_u8;
         let block = counted(0, || {
-            tries.set(tries.get() + 1);
-            if tries.get() == 1 { null_mut() } else { &raw mut byte }
+            tries += 1;
+            if tries == 1 { null_mut() } else { &raw mut byte }
         });
         assert!(!block.is_null() && !first.is_null() && KEPT.load(Relaxed).is_null());
-        assert!(counted(0, null_mut).is_null(), "and nothing where there is no reserve any more");
+        assert!(counted(0, null_mut::<u8>).is_null(), "and nothing where there is no reserve any more");
         assert!(set_aside());
         assert!(give_back() && !give_back());
     }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::link::Unanswered;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident $make:ident $text:literal),+ $(,)?) => {
         /// Why a request was not carried out. Closed: a new kind of failure takes the nearest of these.
@@ -128,11 +130,11 @@ impl Refusal {
         Self::io(subject, &std::io::Error::from(errno))
     }
 
-    /// An actor did not answer: it died with the question, or the daemon is leaving. Worth trying again.
-    pub fn unanswered(who: &str, error: &actix::MailboxError) -> Self {
-        match error {
-            actix::MailboxError::Closed => Self::internal(format_args!("{who} is being restarted; try again")),
-            actix::MailboxError::Timeout => Self::timeout(format_args!("{who} did not answer in time")),
+    /// An actor did not answer: it died with the question, which is worth trying again, or the daemon is leaving.
+    pub fn unanswered(who: &str, why: Unanswered) -> Self {
+        match why {
+            Unanswered::Died => Self::internal(format_args!("a defect ended what {who} was doing; try again")),
+            Unanswered::Ended => Self::shutting_down(format_args!("{who} is gone: the daemon is on its way out")),
         }
     }
 }

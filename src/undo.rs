@@ -1,16 +1,19 @@
 //! Undoing: how each step of a journal is taken back. Failure, `rm`, shutdown and the sweep after a crash all come here.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::Addr;
+use futures::FutureExt;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 
 use crate::cgroup::Cgroups;
 use crate::changes::Changes;
+use crate::fault;
 use crate::journal::Step;
+use crate::link::Post;
 use crate::network::{self, Network};
 use crate::refusal::Refusal;
 use crate::tools::crun::Crun;
@@ -28,7 +31,7 @@ pub struct Ground {
     /// crun with our state directory.
     pub crun: Crun,
     /// The network actor.
-    pub network: Addr<Network>,
+    pub network: Post<Network>,
     /// The host's control groups.
     pub cgroups: Rc<Cgroups>,
     /// Tells when files change.
@@ -40,7 +43,9 @@ pub struct Ground {
 pub async fn all(steps: Vec<Step>, ground: &Ground) -> Vec<Step> {
     let mut failed = Vec::new();
     for step in steps {
-        if let Err(refusal) = one(&step, ground).await {
+        // A defect is a failure like another: the step stays on record.
+        let undone = AssertUnwindSafe(one(&step, ground)).catch_unwind().await;
+        if let Err(refusal) = undone.unwrap_or_else(|_| Err(Refusal::internal("a defect ended the undoing"))) {
             log::warn!("undoing {step:?}: {refusal}");
             failed.push(step);
         }
@@ -50,6 +55,7 @@ pub async fn all(steps: Vec<Step>, ground: &Ground) -> Vec<Step> {
 
 /// Undoes one step. What is not there needs no undoing.
 async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
+    fault::panic_at("work-undo");
     match step {
         Step::Sysctl { .. } | Step::Link { .. } | Step::Table { .. } => {
             let step = step.clone();
@@ -72,7 +78,8 @@ async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
 
 async fn detach(id: &str, ground: &Ground) -> Result<(), Refusal> {
     let message = network::Detach { id: id.parse()? };
-    network::ask(&ground.network, message).await
+    let detached = ground.network.send_surely(message).await;
+    detached.map_err(|e| Refusal::unanswered("the network", e))
 }
 
 async fn end_process(pid: i32, start: u64) -> Result<(), Refusal> {

@@ -28,7 +28,7 @@ const RUN: &[u8] = br#"run busybox name=web:1 env="GREETING=hello world" publish
 fn ping() -> Case {
     let mut framer = Framer::default();
     Box::new(move || {
-        framer.push(b"ping\n");
+        framer.push(b"ping\n").ok();
         let Some(Frame::Line(line)) = framer.next_frame() else { return 0 };
         let mut words = words::split(&line).unwrap();
         let verb = VERBS.iter().find(|verb| verb.form.name.as_bytes() == words[0]).unwrap();

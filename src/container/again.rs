@@ -10,6 +10,7 @@ use crate::refusal::Refusal;
 
 impl Container {
     pub(super) fn rest(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        self.cancel_rest(ctx);
         self.rest = Some(ctx.run_later(wait, |actor, ctx| {
             actor.rest = None;
             actor.happened(&Event::Rested, ctx);

@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use super::exec::Output;
 use super::feed::Feed;
 use super::plan::{Plan, Source};
-use super::state::{Event, Phase};
+use super::state::{self, Event, Phase};
 use super::{Container, View};
+use crate::fault;
 use crate::id::Signal;
 use crate::refusal::Refusal;
 use crate::tools::conmon::Ctl;
@@ -27,6 +28,14 @@ pub struct Start;
 #[rtype(result = "()")]
 pub struct Stop {
     /// In place of the container's own.
+    pub timeout: Option<Duration>,
+}
+
+/// Tells a container that the daemon is to end: as [`Stop`], then its removal, and no start from now on. Answered at once.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct Close {
+    /// In place of the container's own stop timeout.
     pub timeout: Option<Duration>,
 }
 
@@ -49,7 +58,7 @@ pub struct Pause;
 pub struct Resume;
 
 /// Asks a container to go. Answered at once; the end is seen in the view.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "Result<(), Refusal>")]
 pub struct Remove {
     /// Even where it runs: it is killed first.
@@ -101,8 +110,18 @@ impl Handler<Stop> for Container {
     type Result = ();
 
     fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
-        self.stop_timeout = stop.timeout.unwrap_or(self.plan.stop_timeout);
+        self.estate.stop_timeout.set(stop.timeout.unwrap_or(self.plan.stop_timeout));
         self.happened(&Event::Stop, ctx);
+    }
+}
+
+impl Handler<Close> for Container {
+    type Result = ();
+
+    fn handle(&mut self, close: Close, ctx: &mut Context<Self>) {
+        self.estate.stop_timeout.set(close.timeout.unwrap_or(self.plan.stop_timeout));
+        fault::panic_at("close");
+        self.happened(&Event::Close, ctx);
     }
 }
 
@@ -149,10 +168,11 @@ impl Handler<Attach> for Container {
     type Result = ResponseFuture<Result<Option<Output>, Refusal>>;
 
     fn handle(&mut self, Attach { feed, output }: Attach, _: &mut Context<Self>) -> Self::Result {
-        let (console, plan, phase) = (self.console.clone(), self.plan.clone(), self.state.phase);
+        let (console, plan, phase) = (self.estate.console.clone(), self.plan.clone(), self.state.phase);
         let refused = match phase {
             Phase::Leaving | Phase::Exited => Some(Refusal::wrong_state("it is not running")),
             Phase::Removing => Some(Refusal::not_found("it is being removed")),
+            Phase::Failed => Some(state::failed()),
             _ if feed.is_some() && !plan.wishes.takes_input() => {
                 Some(Refusal::wrong_state("it has no standard input; stdin=yes at its making gives it one"))
             }
@@ -203,7 +223,7 @@ impl Handler<Hold> for Container {
     type Result = Result<Source, Refusal>;
 
     fn handle(&mut self, _: Hold, _: &mut Context<Self>) -> Self::Result {
-        let kept = self.kept.as_ref().map(|kept| kept.source.clone());
+        let kept = self.estate.kept.borrow().as_ref().map(|kept| kept.source.clone());
         kept.ok_or_else(|| Refusal::not_found("it is being removed").within(&self.plan.name))
     }
 }

@@ -3,20 +3,23 @@
 
 use std::cell::RefCell;
 use std::os::unix::fs::FileTypeExt;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 use super::console::Console;
+use super::estate::Estate;
 use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::userns::Ids;
 use super::{devices, etc, program, rootfs, rotation, spec, volumes};
-use crate::cgroup::freezer::Frozen;
 use crate::cgroup::limits::Limits;
+use crate::fault;
 use crate::journal::{Journal, Step};
 use crate::network::{self, Attach, Attachment, Before, Identity};
 use crate::refusal::Refusal;
@@ -28,8 +31,6 @@ use crate::worker::{apart, beside, look};
 
 /// How long conmon may take to end when its container has: it writes out what is left of the log.
 const CONMON_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the processes of a container may take to come to where they can be frozen.
-const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The stack in bytes of the thread that mounts for a container with ids of its own.
 const MOUNT_STACK: usize = 256 << 10;
@@ -66,24 +67,35 @@ pub struct Exit {
     pub oom: bool,
 }
 
+/// What could not be undone of the last run is tried again: two of them would be in each other's way.
+async fn finish_last(journal: &SharedJournal, mark: usize, ground: &Ground) -> Result<(), Refusal> {
+    if journal.borrow().mark() <= mark {
+        return Ok(());
+    }
+    let left = journal.borrow_mut().take_back(mark);
+    let failed = undo::all(left, ground).await;
+    let is_undone = failed.is_empty();
+    journal.borrow_mut().settle(failed);
+    if is_undone { Ok(()) } else { Err(Refusal::tool_failed("what its last run has left cannot be undone yet")) }
+}
+
+/// The end of a run of which nothing more is known.
+pub const LOST: Exit = Exit { code: 255, oom: false };
+
 /// Makes the run, with what the last one had of the network where that can be. What fails is undone before it is told.
-pub async fn launch(
-    plan: Arc<Plan>,
-    before: Option<Before>,
-    console: Rc<Console>,
-    journal: SharedJournal,
-    ground: Ground,
-    files: Arc<Mutex<()>>,
-) -> Result<Run, Refusal> {
+pub async fn launch(estate: &Estate, before: Option<Before>, ground: &Ground) -> Result<Run, Refusal> {
     // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
-    let _files = files.lock().await;
-    let mark = journal.borrow().mark();
-    let launched = try_launch(plan, before, &console, &journal, &ground).await;
+    let _files = estate.files.lock().await;
+    let (console, journal) = (&estate.console, &estate.journal);
+    let mark = estate.mark.get();
+    finish_last(journal, mark, ground).await?;
+    let tried = AssertUnwindSafe(try_launch(estate.plan(), before, console, journal, ground)).catch_unwind().await;
+    let launched = tried.unwrap_or_else(|_| Err(Refusal::internal("a defect ended the start; try again")));
     if launched.is_err() {
         console.hang_up();
         let steps = journal.borrow_mut().take_back(mark);
         // What could not be undone was logged and stays on record; the asker hears of the first failure.
-        let failed = undo::all(steps, &ground).await;
+        let failed = undo::all(steps, ground).await;
         journal.borrow_mut().settle(failed);
     }
     launched
@@ -125,6 +137,7 @@ async fn try_launch(
     };
     record(Step::Cgroup { path: places.cgroup.clone() })?;
     record(Step::Runtime { id: plan.id.to_string() })?;
+    fault::panic_at("work-launch");
     // Once more, lest it be over too soon.
     ready_cgroups(ground);
     let monitor = waiting.create().await?;
@@ -276,7 +289,7 @@ pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground, logs: Arc<LogF
         Ok(Some(code)) => code,
         _ => {
             log::warn!("{}: its conmon is gone ({status:?}); waiting for the container itself", plan.name);
-            orphan_exit(&run.init).await
+            unwatched_end(&run.init).await.code
         }
     };
     // Asked now, before the cgroup is deleted. conmon's own watch cannot be leant on: it takes an inotify instance per
@@ -298,37 +311,17 @@ async fn monitored_end(run: &mut Run) -> std::io::Result<std::process::ExitStatu
     run.monitor.kill().await
 }
 
-/// The exit of a container whose conmon was killed: it then became our child, as we are the subreaper.
-async fn orphan_exit(init: &Init) -> i32 {
+/// The end of a container whose conmon is gone: it then became our child, as we are the subreaper.
+pub async fn unwatched_end(init: &Init) -> Exit {
     init.held.ended().await;
     match waitid(Id::Pid(nix::unistd::Pid::from_raw(init.pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
-        Ok(WaitStatus::Exited(_, code)) => code,
-        Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
+        Ok(WaitStatus::Exited(_, code)) => Exit { code, oom: false },
+        Ok(WaitStatus::Signaled(_, signal, _)) => Exit { code: 128 + signal as i32, oom: false },
         other => {
             log::warn!("the exit status of process {} is lost: {other:?}", init.pid);
-            255
+            LOST
         }
     }
-}
-
-/// Tells the kernel to freeze the container's processes, or to let them go on.
-pub fn set_frozen(frozen: bool, plan: &Plan, ground: &Ground) -> Result<(), Refusal> {
-    let told = ground.cgroups.set_frozen(&plan.places.cgroup, frozen);
-    told.map_err(|e| Refusal::io("the cgroup's freezer", &e))
-}
-
-/// Waits until they are frozen, where the kernel could be told.
-pub async fn frozen(told: Result<(), Refusal>, plan: Arc<Plan>, ground: Ground) -> Result<(), Refusal> {
-    told?;
-    let freezing = ground.cgroups.freezing(&plan.places.cgroup);
-    beside(move || match freezing.wait(FREEZE_PATIENCE) {
-        Ok(Frozen::Yes) => Ok(()),
-        Ok(Frozen::No) | Err(_) => Err(Refusal::wrong_state("it was resumed, or ended, before it was paused")),
-        Ok(Frozen::NotYet) => {
-            Err(Refusal::timeout("a process of it cannot be frozen: it waits in the kernel, for a disk perhaps"))
-        }
-    })
-    .await
 }
 
 /// Changes the limits of a container that runs.
@@ -377,6 +370,7 @@ pub async fn prepare(plan: Arc<Plan>, journal: SharedJournal) -> Result<(), Refu
     for path in [&plan.places.data, &plan.places.bundle] {
         journal.borrow_mut().record(Step::Tree { path: path.clone() })?;
     }
+    fault::panic_at("work-prepare");
     beside(move || {
         rootfs::prepare(&plan.lower_dir, &plan.places)?;
         volumes::prepare(&plan.binds, &plan.lower_dir)

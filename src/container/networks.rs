@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::effects::Run;
+use super::estate::Live;
 use super::plan::Plan;
-use super::state::{Event, Phase};
+use super::state::{self, Event, Phase};
 use super::{Container, etc};
 use crate::id::{ContainerId, Name, NetworkMode, NetworkName, Networking, Signal};
 use crate::network::{self, Before, Endpoint, Vet};
@@ -113,6 +113,7 @@ impl Container {
     fn check_change(&self, runs: bool) -> Result<(), Refusal> {
         match self.state.phase {
             Phase::Removing => Err(Refusal::not_found("it is being removed")),
+            Phase::Failed => Err(state::failed()),
             Phase::Preparing | Phase::Created | Phase::Exited => Ok(()),
             _ if runs => Ok(()),
             // Its links are being made, or taken away, at this moment.
@@ -127,10 +128,13 @@ impl Container {
             self.check_change(false)?;
         }
         let networking = change.of(&self.plan.wishes.networking)?;
-        Arc::make_mut(&mut self.plan).wishes.networking = networking;
+        self.replan(|plan| plan.wishes.networking = networking);
         if ran && self.view.borrow().has_process() {
-            if let Some(before) = &mut self.before {
+            if let Some(before) = &mut *self.estate.before.borrow_mut() {
                 before.addresses = Before::addresses(&endpoints);
+            }
+            if let Some(run) = &mut *self.estate.run.borrow_mut() {
+                run.attachment.endpoints.clone_from(&endpoints);
             }
             self.change_view(|view| view.endpoints = endpoints);
         }
@@ -148,7 +152,7 @@ async fn rewrite_etc(plan: Arc<Plan>, before: Vec<Endpoint>, now: Vec<Endpoint>)
 
 impl Container {
     /// Sees to it that a run which shares another's network does not outlast it.
-    pub(super) fn watch_over(&self, run: &Run, ctx: &mut Context<Self>) {
+    pub(super) fn watch_over(&self, run: &Live, ctx: &mut Context<Self>) {
         let Some(shared) = run.attachment.shared.clone() else { return };
         let process = run.init.held.clone();
         let ending = async move {
@@ -184,6 +188,7 @@ impl Container {
 
     /// Whether the run of this process goes on.
     fn runs(&self, process: &Rc<Held>) -> bool {
-        self.init.as_ref().is_some_and(|init| Rc::ptr_eq(&init.held, process))
+        let is_it = |run: &Live| Rc::ptr_eq(&run.init.held, process);
+        self.view.borrow().has_process() && self.estate.run.borrow().as_ref().is_some_and(is_it)
     }
 }

@@ -21,6 +21,8 @@ pub enum Phase {
     Exited,
     /// Its name is free; what is left of it is being removed.
     Removing,
+    /// Its actor panicked again and again. What runs of it is left alone, and nothing but its removal can be asked for.
+    Failed,
 }
 
 impl Phase {
@@ -31,7 +33,8 @@ impl Phase {
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Stopping | Self::Leaving => "stopping",
-            Self::Exited | Self::Removing => "exited",
+            // What runs is seen in its picture.
+            Self::Exited | Self::Removing | Self::Failed => "exited",
         }
     }
 }

@@ -6,11 +6,14 @@
 //!                 `-----------' failed | v             Starting <---------' by hand, or by its policy
 //!                                    Paused
 //! ```
+//!
+//! From each of them but the last it can come to Failed, and from there to Removing alone.
 
 mod asked;
 
 use std::time::Duration;
 
+pub use self::asked::failed;
 pub use super::phase::Phase;
 use super::restart::Restarts;
 use crate::id::Signal;
@@ -67,6 +70,8 @@ pub struct State {
     pub signal_waits: Option<Signal>,
     /// Somebody wants it gone as soon as it comes to rest.
     pub remove_waits: bool,
+    /// The same for the daemon's end, before which nothing starts it any more.
+    pub closing: bool,
     /// It has run, if only once.
     pub has_run: bool,
     rules: Rules,
@@ -87,6 +92,8 @@ pub enum Event {
     LaunchFailed,
     /// Asked to stop.
     Stop,
+    /// The daemon is to end: to be stopped where it runs, and gone then, whatever else is asked meanwhile.
+    Close,
     /// Asked to be sent a signal.
     Kill(Signal),
     /// Asked to be frozen.
@@ -119,6 +126,10 @@ pub enum Event {
     },
     /// Nothing of it is left.
     Freed,
+    /// Its actor panicked, and another goes on: the timers of the first died with it.
+    Succeeded,
+    /// There were too many of those.
+    GivenUp,
 }
 
 /// What is to be done.
@@ -173,6 +184,7 @@ impl State {
             stop_waits: false,
             signal_waits: None,
             remove_waits: false,
+            closing: false,
             has_run: false,
             rules,
         }
@@ -188,6 +200,7 @@ impl State {
         match event {
             Event::Start => self.start(),
             Event::Stop => Ok(self.stop()),
+            Event::Close => Ok(self.close()),
             Event::Kill(signal) => self.kill(*signal),
             Event::Pause => self.pause(),
             Event::Resume => self.resume(),
@@ -212,6 +225,8 @@ impl State {
             (Event::Released, Leaving) => [vec![Effect::Reap], self.arrive(Exited)].concat(),
             (Event::Reaped, _) => self.reaped(),
             (Event::Freed, Removing) => vec![Effect::Vanish],
+            (Event::Succeeded, _) => self.succeeded(),
+            (Event::GivenUp, _) => self.given_up(),
             // Late or doubled news: a deadline that passes as the process ends, say.
             _ => Vec::new(),
         }
@@ -293,13 +308,42 @@ impl State {
         self.start_if_due()
     }
 
+    /// The timers that are to run are begun anew.
+    fn succeeded(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.phase == Phase::Stopping {
+            effects.push(Effect::AskToStop);
+        }
+        if self.again == Again::Resting {
+            effects.push(Effect::Rest(self.rules.restarts.next(Duration::ZERO)));
+        }
+        if self.watched {
+            effects.push(Effect::Watch);
+        }
+        effects
+    }
+
+    /// Left as it is. Where it is being removed, that is finished all the same.
+    fn given_up(&mut self) -> Vec<Effect> {
+        let (phase, restarted, closing) = (self.phase, self.restarted, self.closing);
+        *self = Self { phase, restarted, closing, ..Self::new(self.rules.clone()) };
+        match phase {
+            Phase::Removing => vec![Effect::LetGo, Effect::Free],
+            _ if closing => self.go(),
+            _ => {
+                self.phase = Phase::Failed;
+                Vec::new()
+            }
+        }
+    }
+
     /// Comes to rest in `phase`: what waited for that has its turn.
     fn arrive(&mut self, phase: Phase) -> Vec<Effect> {
         self.phase = phase;
         self.stop_waits = false;
         self.signal_waits = None;
         // With `rm=yes` it goes when it has run; while it is only made, it waits for its start.
-        if self.remove_waits || (self.rules.remove_at_end && phase == Phase::Exited) {
+        if self.remove_waits || self.closing || (self.rules.remove_at_end && phase == Phase::Exited) {
             return self.go();
         }
         if let Again::Due(wait) = self.again {

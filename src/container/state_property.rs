@@ -15,6 +15,22 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Pause),
         Just(Event::Resume),
         any::<bool>().prop_map(|force| Event::Remove { force }),
+        Just(Event::Close),
+        Just(Event::Succeeded),
+        Just(Event::GivenUp),
+    ]
+}
+
+/// What clients ask for, and what becomes of the actor, while the daemon ends.
+fn any_meanwhile() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        Just(Event::Start),
+        Just(Event::Stop),
+        Just(Event::Kill(Signal::TERM)),
+        Just(Event::Pause),
+        Just(Event::Resume),
+        Just(Event::Remove { force: false }),
+        Just(Event::Succeeded),
     ]
 }
 
@@ -40,6 +56,9 @@ struct World {
     launching: bool,
     running: bool,
     frozen: bool,
+    /// It ends by KILL alone.
+    stubborn: bool,
+    killed: bool,
     releasing: bool,
     reaping: bool,
     freeing: bool,
@@ -51,9 +70,18 @@ struct World {
     vanished: bool,
     /// Starts that were accepted and not answered.
     askers: u32,
+    /// The container is left alone: what ran for it runs on.
+    left: bool,
 }
 
 impl World {
+    /// The actor panics: its timers and its askers go with it.
+    fn lose_actor(&mut self, left: bool) {
+        (self.resting, self.deadline, self.watched, self.askers) = (false, false, false, 0);
+        self.left |= left;
+        self.frozen &= !left;
+    }
+
     fn take(&mut self, effects: &[Effect]) {
         for effect in effects {
             assert!(!self.vanished, "nothing happens after the end");
@@ -64,7 +92,7 @@ impl World {
                         "one run at a time"
                     );
                     assert!(!self.resting && !self.deadline, "no timer of another run");
-                    self.launching = true;
+                    (self.launching, self.killed) = (true, false);
                 }
                 Effect::Freeze => {
                     assert!(self.running && !self.frozen, "what runs is frozen, once");
@@ -102,22 +130,25 @@ impl World {
                 }
                 Effect::RefuseStart => self.askers = 0,
                 Effect::LetGo => {
-                    assert!(!self.let_go, "a name is let go once");
+                    assert!(!self.let_go || self.left, "a name is let go once");
                     self.let_go = true;
                 }
                 Effect::Free => {
-                    assert!(
-                        !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing,
-                        "freed once, when nothing runs or is under way"
-                    );
+                    // Of one that was left alone the rest is waited for elsewhere.
+                    let nothing_is_on =
+                        !self.running && !self.launching && !self.releasing && !self.reaping && !self.freeing;
+                    assert!(nothing_is_on || self.left, "freed once, when nothing runs or is under way");
                     assert!(!self.resting, "no timer is left");
                     self.freeing = true;
                 }
                 Effect::Vanish => {
-                    assert!(!self.reaping && !self.freeing, "nothing is under way at the end");
+                    assert!(self.left || !self.reaping && !self.freeing, "nothing is under way at the end");
                     self.vanished = true;
                 }
-                Effect::Signal(_) => assert!(self.running, "signals go to a process that is there"),
+                Effect::Signal(signal) => {
+                    assert!(self.running, "signals go to a process that is there");
+                    self.killed |= *signal == Signal::KILL;
+                }
                 Effect::AskToStop => {
                     assert!(
                         self.running && !self.watched,
@@ -141,7 +172,7 @@ impl World {
         if self.frozen {
             // One that is frozen does not end, unless something else thaws it.
             due.push(Event::FreezeFailed);
-        } else if self.running {
+        } else if self.running && (self.killed || !self.stubborn) {
             let ran = Duration::from_secs(u64::from(pick));
             due.push(Event::Ended { failed: pick % 4 < 2, ran });
         }
@@ -178,9 +209,25 @@ impl World {
     }
 }
 
+impl World {
+    /// An event that is no answer.
+    fn ask(&mut self, state: &mut State, event: &Event) {
+        if matches!(event, Event::Succeeded | Event::GivenUp) {
+            self.lose_actor(*event == Event::GivenUp);
+        }
+        let accepted = state.step(event);
+        if *event == Event::Start && accepted.is_ok() {
+            self.askers += 1;
+        }
+        self.take(&accepted.unwrap_or_default());
+        assert_legal(state, self);
+    }
+}
+
 /// What must hold of every state.
 fn assert_legal(state: &State, world: &World) {
     assert_eq!(state.phase == Phase::Paused, world.frozen);
+    assert!(state.phase != Phase::Failed || world.left && state.again == Again::No);
     assert_eq!(state.again == Again::Resting, world.resting);
     assert_eq!(state.watched, world.watched);
     match state.again {
@@ -203,12 +250,7 @@ proptest! {
         let mut world = World { preparing: true, ..World::default() };
         for (event, pick) in asked {
             if world.vanished { break; }
-            let accepted = state.step(&event);
-            if event == Event::Start && accepted.is_ok() {
-                world.askers += 1;
-            }
-            world.take(&accepted.unwrap_or_default());
-            assert_legal(&state, &world);
+            world.ask(&mut state, &event);
             if event == Event::Stop {
                 prop_assert!(!state.goes_on(), "a stop is the end of restarts");
             }
@@ -228,5 +270,37 @@ proptest! {
         prop_assert!(world.vanished, "{state:?}");
         prop_assert_eq!(world.askers, 0, "every start that was accepted is answered");
         prop_assert!(!world.resting && !world.deadline && !world.watched, "no timer is left: {:?}", world);
+    }
+
+    /// The daemon's end is the end of every container, whatever is asked before, meanwhile and of whatever it is: nobody need
+    /// kill it, or ask again.
+    #[test]
+    fn one_that_is_told_to_close_ends(
+        before in prop::collection::vec((any_event(), any::<u8>()), 0..40),
+        meanwhile in prop::collection::vec((any_meanwhile(), any::<u8>()), 40),
+        rules in any_rules(),
+    ) {
+        let mut state = State::new(rules);
+        let mut world = World { preparing: true, stubborn: true, ..World::default() };
+        for (event, pick) in before {
+            if world.vanished { break; }
+            world.ask(&mut state, &event);
+            if pick % 3 != 0 && let Some(answer) = world.answer(pick) {
+                world.take(&state.step(&answer).unwrap());
+            }
+        }
+        if !world.vanished {
+            world.ask(&mut state, &Event::Close);
+        }
+        for (event, pick) in meanwhile {
+            if world.vanished { break; }
+            world.ask(&mut state, &event);
+            prop_assert!(event != Event::Start || !state.start_waits, "nothing is started any more");
+            if let Some(answer) = world.answer(pick) {
+                world.take(&state.step(&answer).unwrap());
+            }
+        }
+        prop_assert!(world.vanished, "{state:?} {world:?}");
+        prop_assert_eq!(world.askers, 0, "every start that was accepted is answered");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::container::restart::{Pace, Policy};
+use crate::refusal::Code;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds where the daemon has tenths, tens and sixties: nothing here depends on the numbers.
@@ -204,4 +205,31 @@ fn health_is_left_alone_while_it_is_frozen() {
     let (mut state, _) = follow(checked, &RUN);
     assert_eq!(state.step(&Event::Pause).unwrap(), [Effect::Unwatch, Effect::Freeze]);
     assert_eq!(state.step(&Event::Resume).unwrap(), [Effect::Thaw, Effect::Watch]);
+}
+
+#[test]
+fn a_start_between_the_daemons_end_and_its_own_is_refused() {
+    let (mut made, effects) = after(&[Event::Prepared, Event::Close]);
+    assert_eq!(effects, [Effect::LetGo, Effect::Free]);
+    assert_eq!(made.step(&Event::Start).unwrap_err().code(), Code::ShuttingDown);
+    let (mut preparing, effects) = after(&[Event::Close]);
+    assert_eq!(effects, []);
+    assert_eq!(preparing.step(&Event::Start).unwrap_err().code(), Code::ShuttingDown);
+    assert_eq!(preparing.step(&Event::Prepared).unwrap(), [Effect::LetGo, Effect::Free]);
+    let (mut leaving, _) = after(&[&RUN[..], &[END, Event::Close]].concat());
+    assert!(leaving.step(&Event::Start).is_err());
+    assert_eq!(leaving.step(&Event::Released).unwrap(), [Effect::Reap, Effect::LetGo]);
+}
+
+#[test]
+fn the_daemons_end_is_a_stop_that_is_waited_for_and_a_removal() {
+    let (mut starting, _) = after(&[Event::Prepared, Event::Start, Event::Close]);
+    assert_eq!(starting.step(&Event::Launched).unwrap(), [Effect::AskToStop]);
+    assert_eq!(starting.step(&Event::DeadlinePassed).unwrap(), [Effect::Signal(Signal::KILL)]);
+    assert_eq!(starting.step(&END).unwrap(), [Effect::CallOff, Effect::Release]);
+    assert_eq!(starting.step(&Event::Released).unwrap(), [Effect::Reap, Effect::LetGo]);
+    assert_eq!(starting.step(&Event::Reaped).unwrap(), [Effect::Free]);
+    let (mut succeeded, _) = after(&[&RUN[..], &[Event::Close]].concat());
+    assert_eq!(succeeded.step(&Event::Succeeded).unwrap(), [Effect::AskToStop]);
+    assert_eq!(succeeded.step(&Event::GivenUp).unwrap(), [Effect::LetGo, Effect::Free]);
 }

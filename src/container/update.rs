@@ -1,12 +1,10 @@
 //! Other limits for a container, at once where it runs and for every start to come.
 
-use std::sync::Arc;
-
 use actix::prelude::*;
 
 use super::limits::check_swap;
 use super::plan::Wishes;
-use super::state::Phase;
+use super::state::{Phase, failed};
 use super::{Container, effects};
 use crate::cgroup::limits::Limits;
 use crate::refusal::Refusal;
@@ -30,7 +28,7 @@ impl Handler<Update> for Container {
             return Box::pin(std::future::ready(Err(refusal)).into_actor(self));
         }
         // First, so that a start by itself meanwhile has them.
-        Arc::make_mut(&mut self.plan).wishes.limit(&limits);
+        self.replan(|plan| plan.wishes.limit(&limits));
         let run = self.run_now();
         let (plan, ground, turn) = (self.plan.clone(), self.ground.clone(), self.updates.clone());
         let applied = async move {
@@ -42,7 +40,7 @@ impl Handler<Update> for Container {
             // What could not be limited is gone, and what follows it is limited from its start.
             Err(_) if actor.run_now() != run => Ok(()),
             Err(refusal) => {
-                Arc::make_mut(&mut actor.plan).wishes.take_back(&limits, &before);
+                actor.replan(|plan| plan.wishes.take_back(&limits, &before));
                 Err(refusal.within(&actor.plan.name))
             }
             Ok(()) => Ok(()),
@@ -56,6 +54,7 @@ impl Container {
             // Its limits are being written by crun at this moment.
             Phase::Starting => Err(Refusal::wrong_state("it is starting; try again")),
             Phase::Removing => Err(Refusal::not_found("it is being removed")),
+            Phase::Failed => Err(failed()),
             _ => check_swap(limits.memory, limits.memory_swap),
         }
     }

@@ -81,6 +81,8 @@ impl View {
         match self.phase {
             // One that ran is not made anew by being started again.
             Phase::Starting if self.finished.is_some() => Phase::Exited.as_str(),
+            Phase::Failed if self.pid.is_some() => Phase::Running.as_str(),
+            Phase::Failed if self.finished.is_none() => Phase::Created.as_str(),
             phase => phase.as_str(),
         }
     }
@@ -118,17 +120,23 @@ impl View {
 
     /// Whether it has a run that has not ended, or is about to have one.
     pub fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Stopping | Phase::Leaving)
+        matches!(self.phase, Phase::Starting | Phase::Leaving) || self.has_process()
     }
 
     /// Whether its process runs, frozen or not, so that its cgroup is there.
     pub fn has_process(&self) -> bool {
         matches!(self.phase, Phase::Running | Phase::Paused | Phase::Stopping)
+            || (self.has_failed() && self.pid.is_some())
     }
 
     /// Whether it ran and its last end is told: by then its address and ports are free.
     pub fn has_ended(&self) -> bool {
-        self.exit.is_some() && !self.goes_on && matches!(self.phase, Phase::Exited | Phase::Removing)
+        self.exit.is_some() && !self.goes_on && matches!(self.phase, Phase::Exited | Phase::Removing | Phase::Failed)
+    }
+
+    /// Whether nothing but its removal can be asked for.
+    pub fn has_failed(&self) -> bool {
+        self.phase == Phase::Failed
     }
 
     /// Whether its name is free for another.

@@ -15,7 +15,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, Addr};
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
@@ -26,6 +25,7 @@ use crate::config::Config;
 use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
+use crate::link::Post;
 use crate::memory;
 use crate::network::{self, Network};
 use crate::outbox::Postage;
@@ -92,7 +92,10 @@ pub fn run(config: Config) -> Result<(), Refusal> {
     let given = manager::Given::take(&config)?;
     prepare_process()?;
     memory::guard(Cgroups::discover().ok().and_then(|cgroups| cgroups.own_memory_limit()));
-    runtime()?.block_on(live(config, given, began))
+    let runtime = runtime()?;
+    let lived = runtime.block_on(live(config, given, began));
+    leave::end_without_workers();
+    lived
 }
 
 /// Prints what the verb `check` prints. True where this host is fit.
@@ -155,8 +158,8 @@ async fn live(config: Config, given: manager::Given, began: Instant) -> Result<(
     let served = serve(config, &dirs, began, basis, doors, signals).await;
     if served.is_err() {
         // What was brought up comes down, whatever failed behind it.
-        if let Err(e) = network.send(network::Close).await {
-            log::error!("the network could not be taken down: {e}");
+        if let Err(e) = network.send_surely(network::Close).await {
+            log::error!("the network could not be taken down: {e:?}");
         }
     }
     served
@@ -166,7 +169,7 @@ async fn live(config: Config, given: manager::Given, began: Instant) -> Result<(
 struct Basis {
     bus: Bus,
     tools: Tools,
-    network: Addr<Network>,
+    network: Post<Network>,
 }
 
 /// Sweeps, serves and leaves.
@@ -198,7 +201,7 @@ async fn serve(
     if let Some(scrapes) = scrapes {
         scrapes.abort();
     }
-    leave::stop_containers(&engine, &mut signals).await;
+    leave::stop_containers(&engine, dirs, &mut signals).await;
     leave::close_images(&engine).await;
     closing.end_sessions().await;
     leave::restore(&engine, dirs).await;
@@ -222,7 +225,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         log_bounds: config.log_bounds,
     };
     let volumes = Volumes::new(&dirs.volumes(), bus.clone());
-    let supervisor = Supervisor::new(grounds, ground.clone(), bus.clone()).start();
+    let supervisor = Supervisor::begin(grounds, ground.clone(), bus.clone());
     Ok(Engine {
         config,
         bus,

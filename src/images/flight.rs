@@ -1,9 +1,11 @@
 //! Pulls on their way: one for each reference and way of asking, however many ask, and only as long as somebody does.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::{Either, select};
 use tokio::sync::{mpsc, watch};
 
@@ -74,11 +76,18 @@ pub fn board(
     Ok((receiver, Some(fly(shared.clone(), key, reporter))))
 }
 
+/// What came of a pull in which a defect showed.
+fn defect<T>() -> Result<T, Refusal> {
+    Err(Refusal::internal("a defect ended the pull; try again"))
+}
+
 async fn fly(shared: Rc<Shared>, key: Key, reporter: Reporter) {
     let Some(fetched) = while_wanted(&shared, &key, &reporter).await else { return };
     // From here on it is a change begun, which is finished whoever still listens.
     let landed = match fetched {
-        Ok(arrival) => shared.adopt(arrival, "pull").await,
+        Ok(arrival) => {
+            AssertUnwindSafe(shared.adopt(arrival, "pull")).catch_unwind().await.unwrap_or_else(|_| defect())
+        }
         Err(refusal) => Err(refusal.within(format_args!("image {}", key.0))),
     };
     shared.flights.borrow_mut().remove(&key);
@@ -91,7 +100,8 @@ async fn while_wanted(
     key: &Key,
     reporter: &Reporter,
 ) -> Option<Result<super::shared::Arrival, Refusal>> {
-    let mut work = pin!(pull::fetch(shared, &key.0, &key.1, reporter));
+    let fetch = AssertUnwindSafe(pull::fetch(shared, &key.0, &key.1, reporter)).catch_unwind();
+    let mut work = pin!(fetch.map(|fetched| fetched.unwrap_or_else(|_| defect())));
     loop {
         match select(work.as_mut(), pin!(reporter.0.closed())).await {
             Either::Left((fetched, _)) => return Some(fetched),

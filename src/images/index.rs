@@ -103,6 +103,16 @@ impl Index {
         self.names.remove(&name).map(|entry| entry.image).ok_or_else(|| unknown(reference))
     }
 
+    /// Takes a name away that is none any more; whoever holds the image goes on holding it.
+    pub fn strike(&mut self, name: &str) -> Option<Image> {
+        let name = self.names.keys().find(|known| known.to_string() == name)?.clone();
+        let entry = self.names.remove(&name)?;
+        if entry.is_held() {
+            self.nameless.push(entry.lent);
+        }
+        Some(entry.image)
+    }
+
     /// Whether a name may be taken away.
     pub fn may_go(&self, name: &ImageRef) -> Result<(), Refusal> {
         let entry = self.names.get(name).ok_or_else(|| unknown(name))?;

@@ -46,6 +46,33 @@ pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Holds the index against the disk, where somebody may have panicked between the two.
+pub async fn compare(shared: &Rc<Shared>) -> Result<(), Refusal> {
+    let _writer = shared.writer().await;
+    let disk = shared.disk.clone();
+    let on_disk = beside(move || {
+        let written = |name: NameFile| settle::read(&name.bytes).ok().map(|(record, _)| (record, name.used));
+        Ok(disk.names()?.into_iter().filter_map(written).collect::<Vec<_>>())
+    })
+    .await?;
+    let lacking: Vec<_> = {
+        let mut index = shared.index.borrow_mut();
+        let known: Vec<_> = index.iter().map(|entry| entry.image().record.clone()).collect();
+        for record in known.iter().filter(|known| !on_disk.iter().any(|(record, _)| record.name == known.name)) {
+            log::warn!("image store: {} is not on the disk any more", record.name);
+            drop(index.strike(&record.name));
+        }
+        on_disk.into_iter().filter(|(record, _)| !known.contains(record)).collect()
+    };
+    for (record, used) in lacking {
+        let (disk, let_go) = (shared.disk.clone(), shared.let_go.clone());
+        let image = beside(move || Image::load(&disk, record, let_go)).await?;
+        log::info!("image store: {} is found on the disk", image.name);
+        shared.index.borrow_mut().put(image, used);
+    }
+    Ok(())
+}
+
 /// A name whose image is not whole is no name: the image can be pulled again.
 fn forget(disk: &Disk, path: &Path, refusal: &Refusal) {
     log::warn!("image store: {} stands for nothing that is whole, and is removed: {refusal}", path.display());

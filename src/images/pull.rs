@@ -18,6 +18,7 @@ use super::manifest::{Document, Manifest, Platform, choose};
 use super::meter::Meter;
 use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied, must_suit};
+use crate::fault;
 use crate::id::ImageRef;
 use crate::refusal::{Code, Refusal};
 use crate::tools::skopeo::{self, Access};
@@ -214,10 +215,10 @@ impl Pull<'_> {
                         (bytes, moved) = (now.bytes(), Instant::now());
                         self.shared.bound.admit(bytes)?;
                         source.must_not_exceed(bytes)?;
-                    } else if moved.elapsed() > STALL {
+                    } else if moved.elapsed() > fault::deadline(STALL) {
                         return Err(Refusal::timeout(format_args!(
-                            "the registry sent nothing for {} s",
-                            STALL.as_secs()
+                            "skopeo: the registry sent nothing for {:?}",
+                            fault::deadline(STALL)
                         )));
                     }
                 }

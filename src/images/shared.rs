@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+use futures::FutureExt;
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
 
 use super::bound::Bound;
 use super::digest::Digest;
@@ -26,6 +28,8 @@ use crate::worker::beside;
 
 /// How many images are fetched, unpacked or packed at once; more wait in line.
 const WORKERS: usize = 3;
+/// How long work that panicked rests.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The store behind its actor. One thread's.
 pub struct Shared {
@@ -43,7 +47,10 @@ pub struct Shared {
     pub let_go: Arc<Pending>,
     /// Told of names that are not known to be on the disk yet.
     pub arrivals: Pending,
-    bus: Bus,
+    /// Where it tells what happens.
+    pub bus: Bus,
+    /// True when the store is closed.
+    closed: watch::Sender<bool>,
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
     turns: Semaphore,
@@ -81,9 +88,38 @@ impl Shared {
             let_go: Arc::default(),
             arrivals: Pending::default(),
             bus,
+            closed: watch::Sender::new(false),
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
         })
+    }
+
+    /// Runs `work` in a task of its own, until the store is closed.
+    pub fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        let mut closed = self.closed.subscribe();
+        actix_rt::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                // An error means that nothing of the store is left.
+                _ = closed.wait_for(|closed| *closed) => {}
+            }
+        });
+    }
+
+    /// Does the same with work that is never done, and begins it anew where it panics.
+    pub fn keep_on<W: Future<Output = ()> + 'static>(&self, mut begin: impl FnMut() -> W + 'static) {
+        self.spawn(async move {
+            while AssertUnwindSafe(begin()).catch_unwind().await.is_err() {
+                log::error!("work of the image store panicked, and is begun anew");
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
+    /// Ends all that was begun so.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+        self.flights.borrow_mut().clear();
     }
 
     /// A turn at heavy work; first come, first served.

@@ -17,37 +17,66 @@ use super::pull::PullOptions;
 use super::settle;
 use super::shared::Shared;
 use crate::config::Config;
-use crate::events::Bus;
+use crate::events::{Bus, Kind};
+use crate::fault;
 use crate::id::ImageRef;
+use crate::link::{self, Post, Teller};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
 use crate::worker::beside;
 
-/// The images of one root directory.
+/// The images of one root directory. What it works on, and the pulls on their way, outlive an actor that panics.
 pub struct ImageStore {
     shared: Rc<Shared>,
+    /// Where its successor comes from.
+    fallen: Option<Teller<Self>>,
 }
 
 impl Actor for ImageStore {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        let shared = self.shared.clone();
-        ctx.spawn(async move { shared.follow_letting_go().await }.into_actor(self));
-        let shared = self.shared.clone();
-        ctx.spawn(async move { settle::follow_arrivals(&shared).await }.into_actor(self));
-    }
 }
 
 impl ImageStore {
     /// Opens the store under the root directory and starts its actor. What a dead run left half done is swept, and
     /// said. The time it takes grows with the number of images, not with what is in them.
-    pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
+    pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Post<Self>, Refusal> {
         let root = config.root.join("images");
         let disk = Arc::new(beside(move || Disk::open(root)).await?);
         let shared = Shared::new(disk, tools.clone(), bus, config.max_image_size);
         open::open(&shared).await?;
-        Ok(Actor::start(Self { shared }))
+        let letting_go = shared.clone();
+        shared.keep_on(move || {
+            let shared = letting_go.clone();
+            async move { shared.follow_letting_go().await }
+        });
+        let arriving = shared.clone();
+        shared.keep_on(move || {
+            let shared = arriving.clone();
+            async move { settle::follow_arrivals(&shared).await }
+        });
+        Ok(Self::reign(shared))
+    }
+
+    /// Starts the actor, and its successors.
+    fn reign(shared: Rc<Shared>) -> Post<Self> {
+        let (fallen, falls) = mpsc::unbounded_channel();
+        let (office, post) = Post::of(Self { shared, fallen: Some(fallen) }.start());
+        actix_rt::spawn(link::succeed(falls, office, async |mut next: Self, teller| {
+            if let Err(refusal) = open::compare(&next.shared).await {
+                log::error!("the image store could not be held against the disk: {refusal}");
+            }
+            next.fallen = Some(teller);
+            next.shared.bus.publish(Kind::Daemon, "images", "recovered", Vec::new());
+            Actor::start(next)
+        }));
+        post
+    }
+}
+
+impl Drop for ImageStore {
+    fn drop(&mut self) {
+        let Some(fallen) = self.fallen.take().filter(|_| std::thread::panicking()) else { return };
+        link::fall(&fallen, Self { shared: self.shared.clone(), fallen: None });
     }
 }
 
@@ -60,7 +89,7 @@ impl ImageStore {
 
 /// Ends the store: pulls on their way are given up, and leave nothing. Without it the store lives as long as the daemon,
 /// whoever knows of it.
-#[derive(Message)]
+#[derive(Message, Clone)]
 #[rtype(result = "()")]
 pub struct Close;
 
@@ -71,7 +100,10 @@ impl Handler<Close> for ImageStore {
         let shared = self.shared.clone();
         // When images were last used is noted beside; what was not yet would be lost.
         let noted = async move { shared.note_letting_go().await };
-        Box::pin(noted.into_actor(self).map(|(), _, ctx| ctx.stop()))
+        Box::pin(noted.into_actor(self).map(|(), store, ctx| {
+            store.shared.close();
+            ctx.stop();
+        }))
     }
 }
 
@@ -90,7 +122,7 @@ pub enum PullPolicy {
 /// Finds an image, fetching it where the policy says so. The future may be dropped: a pull that the last of its askers
 /// has left is given up and leaves nothing.
 pub async fn ensure(
-    store: &Addr<ImageStore>,
+    store: &Post<ImageStore>,
     reference: ImageRef,
     policy: PullPolicy,
     options: PullOptions,
@@ -104,16 +136,13 @@ pub async fn ensure(
 }
 
 /// Asks the store, and takes its absence for the refusal that it is.
-pub async fn ask<M, T>(store: &Addr<ImageStore>, message: M) -> Result<T, Refusal>
+pub async fn ask<M, T>(store: &Post<ImageStore>, message: M) -> Result<T, Refusal>
 where
     M: Message<Result = Result<T, Refusal>> + Send + 'static,
     T: Send + 'static,
     ImageStore: Handler<M>,
 {
-    store.send(message).await.map_err(|e| match e {
-        MailboxError::Closed => Refusal::shutting_down("the image store is closed"),
-        MailboxError::Timeout => Refusal::unanswered("the image store", &e),
-    })?
+    store.send(message).await.map_err(|e| Refusal::unanswered("the image store", e))?
 }
 
 /// The image that a reference means, or a place among those who wait for it.
@@ -133,7 +162,8 @@ enum Found {
 impl Handler<Find> for ImageStore {
     type Result = Result<Found, Refusal>;
 
-    fn handle(&mut self, find: Find, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, find: Find, _: &mut Self::Context) -> Self::Result {
+        fault::panic_at("images");
         let wanted = find.options.wanted()?;
         let here = self.shared.index.borrow_mut().find(&find.reference).map(Entry::lend);
         match (here, find.policy) {
@@ -148,7 +178,7 @@ impl Handler<Find> for ImageStore {
         }
         let (place, pull) = flight::board(&self.shared, (find.reference.remote().canonical(), find.options))?;
         if let Some(pull) = pull {
-            ctx.spawn(pull.into_actor(self));
+            self.shared.spawn(pull);
         }
         Ok(Found::OnItsWay(place))
     }

@@ -15,7 +15,8 @@ use super::nfnl::{self, Nfnl};
 use super::occupied::address_of;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
-use super::{bridge, elements, fault, flows, wrong};
+use super::{bridge, elements, flows, wrong};
+use crate::fault;
 use crate::id::{Publish, PublishedPort};
 use crate::refusal::Refusal;
 

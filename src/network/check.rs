@@ -52,7 +52,7 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
         Finding::of("ip-forward", beside(try_forwarding).await),
         Finding::of("ipv6", beside(move || try_ipv6(wished, &name)).await),
         Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate, v6)).await),
-        Finding::of("neighbours", beside(try_neighbours).await),
+        Finding::of("neighbours", beside(move || try_neighbours(v6)).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }
@@ -104,25 +104,38 @@ fn is_forwarding(path: &Path) -> Result<String, Refusal> {
     Ok("the host will forward while the daemon runs".to_owned())
 }
 
-/// How many neighbours all network namespaces may know together. The host's entries for our containers do not count
-/// (`bridge.rs`), what these know does.
-fn try_neighbours() -> Result<String, Refusal> {
-    const PATH: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
-    let text = match std::fs::read_to_string(PATH) {
-        // One bound for all namespaces, which the first alone shows.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
+/// How many neighbours all network namespaces may know together, of each family. The host's entries for our containers do not
+/// count (`bridge.rs`), what these know does: each at least the host.
+fn try_neighbours(v6: bool) -> Result<String, Refusal> {
+    let families = if v6 { &["ipv4", "ipv6"][..] } else { &["ipv4"] };
+    let mut short = Vec::new();
+    let mut least = u32::MAX;
+    for family in families {
+        let sysctl = format!("net.{family}.neigh.default.gc_thresh3");
+        let path = format!("/proc/sys/{}", sysctl.replace('.', "/"));
+        let text = match std::fs::read_to_string(&path) {
+            // One bound for all namespaces, which the first alone shows.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
+            }
+            text => text.map_err(|error| wrong(&path, &error))?,
+        };
+        let most: u32 = text.trim().parse().unwrap_or(0);
+        least = least.min(most);
+        short.extend((most < NEIGHBOURS).then_some(sysctl));
+    }
+    Ok(neighbours(least, &short))
+}
+
+fn neighbours(least: u32, short: &[String]) -> String {
+    let known = format!("all containers together may know {least} neighbours");
+    match short {
+        [] => known,
+        short => {
+            let sysctls = short.join(" and ");
+            format!("{known}; for more than that many containers raise the sysctl {sysctls} to {NEIGHBOURS}")
         }
-        text => text.map_err(|error| wrong(PATH, &error))?,
-    };
-    let most: u32 = text.trim().parse().unwrap_or(0);
-    Ok(match most {
-        NEIGHBOURS.. => format!("all containers together may know {most} neighbours"),
-        _ => format!(
-            "all containers together may know {most} neighbours; for more than that many containers raise the sysctl \
-             net.ipv4.neigh.default.gc_thresh3 to {NEIGHBOURS}"
-        ),
-    })
+    }
 }
 
 /// Enough for a host full of containers.
@@ -130,4 +143,19 @@ const NEIGHBOURS: u32 = 16384;
 
 fn try_subnet(config: &Config) -> Result<String, Refusal> {
     occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sysctls_to_raise_are_named() {
+        assert_eq!(neighbours(NEIGHBOURS, &[]), "all containers together may know 16384 neighbours");
+        let short = ["net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"].map(str::to_owned);
+        let told = neighbours(1024, &short);
+        assert!(told.ends_with(&format!("raise the sysctl {} and {} to 16384", short[0], short[1])), "{told}");
+        // As it is on the host of this test, or not told there.
+        assert!(try_neighbours(true).unwrap().contains("neighbours"));
+    }
 }

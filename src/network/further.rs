@@ -11,14 +11,14 @@ use super::nets::Net;
 use super::occupied::{free_ula, occupied};
 use super::rtnl::Rtnl;
 use super::ula::Ula;
-use super::{Change, Network, bridge, dns, fault, forwarding, pool, rules, subnet, sweep, wrong};
+use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
 use crate::config::Subnet;
 use crate::events::Kind;
+use crate::fault;
 use crate::id::NetworkName;
 use crate::journal::Step;
 use crate::refusal::Refusal;
 use crate::tools::nft;
-use crate::worker::beside;
 
 /// What a further network's bridge is to be.
 pub struct Wish {
@@ -41,8 +41,9 @@ impl Network {
         // Questions too are a way out.
         let forwarder = (!internal).then(|| self.forwarder.clone());
         let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
+        let laid = self.job(move || lay(&wish));
         let made = async move {
-            let base = beside(move || lay(&wish)).await?;
+            let base = laid.await??;
             fault::point("further-bridge");
             let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
             nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
@@ -137,8 +138,9 @@ impl Network {
     /// Deletes the bridge of a further network, made whole or half, and strikes it from the journal.
     pub(super) fn take_away(&mut self, bridge: String) -> Change<Result<(), Refusal>> {
         let step = Step::Link { name: bridge.clone() };
-        let deleted = beside(move || sweep::delete_bridge(&bridge, true).map(drop));
+        let deleted = self.job(move || sweep::delete_bridge(&bridge, true).map(drop));
         Box::pin(deleted.into_actor(self).map(move |deleted, network, _| {
+            let deleted = deleted.and_then(|deleted| deleted);
             match (&deleted, &mut network.host) {
                 (Ok(()), Some(host)) => host.forget(&step),
                 (Err(refusal), _) => log::warn!("not undone: {refusal}"),

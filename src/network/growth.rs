@@ -19,7 +19,6 @@ use crate::id::NetworkName;
 use crate::journal::Step;
 use crate::refusal::Refusal;
 use crate::tools::nft;
-use crate::worker::beside;
 
 /// How many bridges a network has at most.
 pub const BRIDGES_MAX: usize = 8;
@@ -104,8 +103,9 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let (tools, table, bridge) = (self.tools.clone(), self.rules.table.clone(), wish.bridge.clone());
+        let laid = self.job(move || lay(&wish, &first));
         let made = async move {
-            let base = beside(move || lay(&wish, &first)).await?;
+            let base = laid.await??;
             let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
             nft::load(&tools, rules::part("add", &table, &base, &others, internal, sockets.ports()?)).await?;

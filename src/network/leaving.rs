@@ -114,6 +114,12 @@ impl Network {
         Some((base.index, endpoint.target()))
     }
 
+    /// The same for one that is about to vanish.
+    pub(super) fn place_left(&self, leaving: &Leaving) -> Option<Place> {
+        let net = self.nets.values().find(|net| net.slot == leaving.slot)?;
+        Some((net.base_of(&leaving.seat)?.index, net.target(&leaving.seat)))
+    }
+
     fn remind(link: String, ctx: &mut Context<Self>) {
         ctx.run_later(LINGER_MAX, move |network, ctx| {
             if network.leaving.get(&link).is_some_and(|leaving| !leaving.vanished) {

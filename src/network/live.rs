@@ -21,18 +21,18 @@ type Answer = Result<Vec<Endpoint>, Refusal>;
 impl Network {
     /// Gives a container a link to one network more.
     pub(super) fn connect(&mut self, id: ContainerId, name: NetworkName) -> Change<Answer> {
-        let (held, seat) = match self.check_connect(&id, &name) {
-            Ok(checked) => checked,
+        let seat = match self.check_connect(&id, &name) {
+            Ok(seat) => seat,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let on = name.clone();
+        let (on, changed) = (name.clone(), id.clone());
         let seated = seat.into_actor(self).then(move |seat, network, _| network.widen_for(seat, on));
-        let plugged = seated.then(move |seat, network, ctx| network.plug(held, &name, seat, ctx));
-        Box::pin(plugged.then(move |(held, done), network, _| network.put_back(id, held, done)))
+        let plugged = seated.then(move |seat, network, _| network.plug(changed, &name, seat));
+        Box::pin(plugged.then(move |done, network, _| network.put_back(id, done)))
     }
 
-    /// The container as it is, out of the books while it is changed: whoever detaches it meanwhile waits.
-    fn take_out(&mut self, id: &ContainerId) -> Result<Held, Refusal> {
+    /// Puts the container aside while it is changed: whoever detaches it meanwhile waits.
+    fn take_out(&mut self, id: &ContainerId) -> Result<(), Refusal> {
         if self.closing {
             return Err(closing());
         }
@@ -42,64 +42,81 @@ impl Network {
         if held.namespace.is_none() || held.attachment.shared.is_some() {
             return Err(Refusal::wrong_state("its network is not its own"));
         }
-        let held = member.held.take().ok_or_else(busy)?;
         member.leads = held.answers_at().map(|to| (held.reserved.ports().to_vec(), to));
-        Ok(held)
+        member.changing = member.held.take();
+        Ok(())
+    }
+
+    /// What a container has that is being changed.
+    fn changing(&mut self, id: &ContainerId) -> Result<&mut Held, Refusal> {
+        let changing = self.members.get_mut(id).and_then(|member| member.changing.as_mut());
+        changing.ok_or_else(|| Refusal::internal("a container that was changed is not in the books"))
     }
 
     fn check_connect(
         &mut self,
         id: &ContainerId,
         name: &NetworkName,
-    ) -> Result<(Held, impl Future<Output = Result<Seat, Refused>> + use<>), Refusal> {
+    ) -> Result<impl Future<Output = Result<Seat, Refused>> + use<>, Refusal> {
         let Some(net) = self.nets.get(name) else { return Err(self.unknown(name)) };
         let leaving = self.leaving.values().any(|leaving| leaving.slot == net.slot);
         let seat = net.seats.take(Wish::Any, leaving);
         if self.members.get(id).is_some_and(|member| member.networks.contains(name)) {
             return Err(Refusal::exists(format_args!("it is on the network {name} already")));
         }
-        let held = self.take_out(id)?;
+        self.take_out(id)?;
         if let Some(member) = self.members.get_mut(id) {
             // From here on the network cannot be removed.
             member.networks.push(name.clone());
         }
-        Ok((held, seat))
+        Ok(seat)
     }
 
     fn plug(
         &mut self,
-        mut held: Held,
+        id: ContainerId,
         name: &NetworkName,
         seat: Result<Seat, Refused>,
-        _: &mut Context<Self>,
-    ) -> Change<(Held, Result<Endpoint, Refusal>)> {
-        let made = seat.map_err(|refused| self.no_seat(refused)).and_then(|seat| {
-            let net = self.nets.get(name).ok_or_else(|| self.unknown(name))?;
-            let endpoint = net.endpoint(name, &self.names, &seat, free_interface(&held.attachment.endpoints));
-            let base = net.base_of(&seat).ok_or_else(|| growth::missing(name))?.clone();
-            Ok((endpoint, base, seat, part(&held)?))
-        });
-        let (endpoint, base, seat, namespace) = match made {
-            Ok(made) => made,
-            Err(refusal) => return Box::pin(actix::fut::ready((held, Err(refusal)))),
+    ) -> Change<Result<Endpoint, Refusal>> {
+        let planned = seat.map_err(|refused| self.no_seat(refused)).and_then(|seat| self.plan(&id, name, seat));
+        let (endpoint, base, seat, namespace, leads_out) = match planned {
+            Ok(planned) => planned,
+            Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        let leads_out = held.answers_at().is_none();
         let wanted = endpoint.clone();
         let joined = self.job(move || enter(namespace, &wanted, &base, leads_out));
-        Box::pin(joined.into_actor(self).map(move |joined, network, ctx| match joined.and_then(|joined| joined) {
-            Ok(()) => {
-                held.attachment.endpoints.push(endpoint.clone());
-                held.seats.push(seat);
-                (held, Ok(endpoint))
-            }
-            Err(refusal) => {
-                let link = endpoint.link.clone();
-                network.leave(endpoint, seat, ctx);
-                let expelled = network.expel(link);
-                ctx.spawn(expelled);
-                (held, Err(refusal))
+        Box::pin(joined.into_actor(self).map(move |joined, network, ctx| {
+            match joined.and_then(|joined| joined).and_then(|()| network.changing(&id)) {
+                Ok(held) => {
+                    held.attachment.endpoints.push(endpoint.clone());
+                    held.seats.push(seat);
+                    Ok(endpoint)
+                }
+                Err(refusal) => {
+                    let link = endpoint.link.clone();
+                    network.leave(endpoint, seat, ctx);
+                    let expelled = network.expel(link);
+                    ctx.spawn(expelled);
+                    Err(refusal)
+                }
             }
         }))
+    }
+
+    /// The link to be made, the bridge it is on, and whether it is to lead out.
+    fn plan(
+        &mut self,
+        id: &ContainerId,
+        name: &NetworkName,
+        seat: Seat,
+    ) -> Result<(Endpoint, Base, Seat, OwnedFd, bool), Refusal> {
+        let held = self.changing(id)?;
+        let (interface, namespace) = (free_interface(&held.attachment.endpoints), part(held)?);
+        let leads_out = held.answers_at().is_none();
+        let net = self.nets.get(name).ok_or_else(|| self.unknown(name))?;
+        let endpoint = net.endpoint(name, &self.names, &seat, interface);
+        let base = net.base_of(&seat).ok_or_else(|| growth::missing(name))?.clone();
+        Ok((endpoint, base, seat, namespace, leads_out))
     }
 
     fn no_seat(&self, refused: Refused) -> Refusal {
@@ -116,7 +133,7 @@ impl Network {
         name: &NetworkName,
         ctx: &mut Context<Self>,
     ) -> Change<Answer> {
-        let (held, unplug, gone) = match self.check_disconnect(&id, name, ctx) {
+        let (unplug, gone) = match self.check_disconnect(&id, name, ctx) {
             Ok(checked) => checked,
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
@@ -132,9 +149,7 @@ impl Network {
             if let Some(member) = network.members.get(&id) {
                 network.tell(member, "disconnect", &gone);
             }
-            network.introduce(&held.attachment);
-            let left = held.attachment.endpoints.clone();
-            network.restore(id, held).map(move |restored, _, _| restored.map(|()| left))
+            network.restore(id)
         }))
     }
 
@@ -143,51 +158,57 @@ impl Network {
         id: &ContainerId,
         name: &NetworkName,
         ctx: &mut Context<Self>,
-    ) -> Result<(Held, Unplug, Endpoint), Refusal> {
-        let mut held = self.take_out(id)?;
-        let checked = unplug(&held, name, &self.rules);
-        let (unplug, nth) = match checked {
-            Ok(checked) => checked,
+    ) -> Result<(Unplug, Endpoint), Refusal> {
+        self.take_out(id)?;
+        let rules = self.rules.clone();
+        let taken = self.changing(id).and_then(|held| {
+            let (unplug, nth) = unplug(held, name, &rules)?;
+            Ok((unplug, held.attachment.endpoints.remove(nth), held.seats.remove(nth)))
+        });
+        let (unplug, gone, seat) = match taken {
+            Ok(taken) => taken,
             Err(refusal) => {
                 if let Some(member) = self.members.get_mut(id) {
-                    member.held = Some(held);
-                    member.leads = None;
+                    member.settle();
                 }
                 return Err(refusal);
             }
         };
-        let (gone, seat) = (held.attachment.endpoints.remove(nth), held.seats.remove(nth));
         self.withdraw(&gone);
         // Before it is deleted: the notice must find it among those that leave.
         self.leave(gone.clone(), seat, ctx);
-        Ok((held, unplug, gone))
+        Ok((unplug, gone))
     }
 
     /// Enters what came of a connection.
-    fn put_back(&mut self, id: ContainerId, held: Held, done: Result<Endpoint, Refusal>) -> Change<Answer> {
-        let endpoints = held.attachment.endpoints.clone();
-        self.introduce(&held.attachment);
+    fn put_back(&mut self, id: ContainerId, done: Result<Endpoint, Refusal>) -> Change<Answer> {
+        let endpoints = self.changing(&id).map(|held| held.attachment.endpoints.clone()).unwrap_or_default();
         if let Some(member) = self.members.get_mut(&id) {
             member.networks = endpoints.iter().map(|endpoint| endpoint.network.clone()).collect();
         }
         if let (Ok(endpoint), Some(member)) = (&done, self.members.get(&id)) {
             self.announce(member, endpoint);
         }
-        Box::pin(self.restore(id, held).map(move |restored, _, _| {
-            restored?;
+        Box::pin(self.restore(id).map(move |restored, _, _| {
+            let endpoints = restored?;
             done.map(|_| endpoints)
         }))
     }
 
-    /// Puts a container back in the books; takes it off its networks where that was asked for meanwhile.
-    fn restore(&mut self, id: ContainerId, held: Held) -> Change<Result<(), Refusal>> {
-        let Some(member) = self.members.get_mut(&id) else {
-            return Box::pin(actix::fut::err(Refusal::internal("a container that was changed is not in the books")));
+    /// Puts a container back in the books, and gives the links that it has; takes it off its networks where that was asked
+    /// for meanwhile.
+    fn restore(&mut self, id: ContainerId) -> Change<Answer> {
+        let attachment = match self.changing(&id) {
+            Ok(held) => held.attachment.clone(),
+            Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
-        member.held = Some(held);
-        member.leads = None;
-        if !self.closing && member.waiting.is_empty() {
-            return Box::pin(actix::fut::ok(()));
+        self.introduce(&attachment);
+        let is_wanted = self.members.get_mut(&id).is_some_and(|member| {
+            member.settle();
+            member.waiting.is_empty()
+        });
+        if !self.closing && is_wanted {
+            return Box::pin(actix::fut::ok(attachment.endpoints));
         }
         let why = Refusal::cancelled("it ended while its networks were being changed");
         Box::pin(self.release(id).map(|(), _, _| Err(why)))

@@ -8,12 +8,12 @@ use futures::FutureExt as _;
 use tokio::sync::{oneshot, watch};
 
 use super::attach::{Failed, Made, Plan};
-use super::message::{Attach, Attachment, Before, Endpoint, Identity, Resident, Shared, Target};
+use super::message::{Attach, Attachment, Before, Endpoint, Identity, Shared, Target};
 use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
 use super::seats::{Refused, Seat, Wish};
-use super::{Change, Network, dns, fault, growth, leaving};
-use crate::events::Kind;
+use super::{Change, Network, dns, growth, leaving};
+use crate::fault;
 use crate::id::{
     At, ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort,
 };
@@ -33,6 +33,8 @@ pub struct Member {
     dns: Vec<IpAddr>,
     /// What it has; nothing while it is on its way.
     pub held: Option<Held>,
+    /// The same while its networks are being changed.
+    pub changing: Option<Held>,
     /// What the rules have of it while that is being changed: its ports, and where they lead.
     pub leads: Option<(Vec<PublishedPort>, Target)>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
@@ -68,6 +70,12 @@ impl Member {
     /// Whether it is on its networks, rather than on its way there or off.
     pub fn is_settled(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Its networks are not being changed any more.
+    pub fn settle(&mut self) {
+        self.held = self.held.take().or_else(|| self.changing.take());
+        self.leads = None;
     }
 
     /// Its link on `network`, where it is there.
@@ -130,7 +138,18 @@ impl Network {
         let (name, networking, publish) = (attach.name.clone(), attach.networking.clone(), attach.publish.clone());
         let (identity, waiting) = (attach.identity.clone(), Vec::new());
         let dns = attach.dns.clone();
-        let member = Member { name, networking, networks, identity, publish, dns, held: None, leads: None, waiting };
+        let member = Member {
+            name,
+            networking,
+            networks,
+            identity,
+            publish,
+            dns,
+            held: None,
+            changing: None,
+            leads: None,
+            waiting,
+        };
         self.members.insert(attach.id.clone(), member);
         self.count();
         Ok(())
@@ -215,6 +234,7 @@ impl Network {
         outcome: Outcome,
         ctx: &mut Context<Self>,
     ) -> Change<Result<Attachment, Refusal>> {
+        fault::panic_at("network-attached");
         self.spares.fill();
         let entered = match outcome {
             Ok((endpoints, seats, Ok(made))) => {
@@ -292,11 +312,6 @@ impl Network {
         }
         self.introduce(&attachment);
         Ok(attachment)
-    }
-
-    pub(super) fn tell(&self, member: &Member, action: &'static str, endpoint: &Endpoint) {
-        let details = vec![("container", member.name.to_string()), ("ip", endpoint.ip.to_string())];
-        self.bus.publish(Kind::Network, endpoint.network.as_str(), action, details);
     }
 
     /// Sees to what a failed attempt leaves, and tells why it failed.
@@ -377,19 +392,5 @@ impl Network {
             let _ = waiting.send(());
         }
         self.count();
-    }
-
-    /// The containers on `network`, or on their way there, by name.
-    pub(super) fn residents(&self, network: &NetworkName) -> Vec<Resident> {
-        let there = self.members.iter().filter(|(_, member)| member.networks.contains(network));
-        let resident = |(id, member): (&ContainerId, &Member)| Resident {
-            name: member.name.clone(),
-            id: id.clone(),
-            aliases: member.networking.alias.iter().cloned().collect(),
-            endpoint: member.on(network).cloned(),
-        };
-        let mut all: Vec<_> = there.map(resident).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
     }
 }

@@ -28,8 +28,10 @@ pub struct Mending {
     pub watch: Watch,
     at_work: bool,
     again: bool,
+    /// It is to be made anew, though nobody took it away.
+    renew: bool,
     /// The table has its companion ([`rules::quiet`]).
-    quiet: bool,
+    pub quiet: bool,
     /// What went wrong the last time: told once.
     failure: Option<String>,
 }
@@ -40,7 +42,8 @@ type Quiet = (OwnedMutexGuard<()>, Result<OwnedSemaphorePermit, AcquireError>);
 impl Mending {
     /// Of the table `inet TABLE`, which is whole, and has its companion or not.
     pub fn of(table: &str, quiet: bool) -> Self {
-        Self { watch: Watch::over(table, foreign::DOCKER), at_work: false, again: false, quiet, failure: None }
+        let watch = Watch::over(table, foreign::DOCKER);
+        Self { watch, at_work: false, again: false, renew: false, quiet, failure: None }
     }
 }
 
@@ -68,6 +71,12 @@ impl Network {
                 }));
             }
         }
+    }
+
+    /// Makes the table anew, by the books.
+    pub(super) fn renew(&mut self, ctx: &mut Context<Self>) {
+        self.mending.renew = true;
+        self.mend(ctx);
     }
 
     /// Puts the table back.
@@ -111,6 +120,10 @@ impl Network {
         let table = &self.rules.table;
         let pause = match done {
             _ if self.closing => return,
+            Ok(ports) if std::mem::take(&mut self.mending.renew) => {
+                log::info!("the nft table inet {table} is made anew, with {ports} published ports");
+                PAUSE
+            }
             Ok(ports) => {
                 self.mending.failure = None;
                 log::warn!("somebody took away the nft table inet {table}; it is back, with {ports} published ports");

@@ -11,15 +11,16 @@ use super::Network;
 use super::ula::Ula;
 use crate::config::Subnet;
 use crate::id::{ContainerId, Name, NetworkName, Networking, Publish, PublishedPort};
+use crate::link::Post;
 use crate::refusal::Refusal;
 
 /// Asks the network's actor, or tells it something.
-pub async fn ask<M>(network: &Addr<Network>, message: M) -> Result<M::Result, Refusal>
+pub async fn ask<M>(network: &Post<Network>, message: M) -> Result<M::Result, Refusal>
 where
     M: Message<Result: Send> + Send + 'static,
     Network: Handler<M>,
 {
-    network.send(message).await.map_err(|e| Refusal::unanswered("the network", &e))
+    network.send(message).await.map_err(|e| Refusal::unanswered("the network", e))
 }
 
 /// Joins a container to its networks and publishes its ports: all of it, or nothing. A port that is not free is refused
@@ -166,7 +167,7 @@ pub struct Target {
 
 /// Takes a container off its networks. When it is answered, addresses and ports are free again. One that is not attached
 /// is no error; one that is being attached is detached as soon as that is done, and its `Attach` refused.
-#[derive(Message, Debug)]
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct Detach {
     /// Which container.
@@ -258,6 +259,6 @@ pub struct Disconnect {
 }
 
 /// Detaches all, and leaves the host as it was found. Nothing can be attached afterwards.
-#[derive(Message, Debug)]
+#[derive(Message, Clone, Debug)]
 #[rtype(result = "()")]
 pub struct Close;

@@ -25,7 +25,6 @@ mod bridge;
 mod check;
 pub mod dns;
 mod elements;
-pub mod fault;
 mod flows;
 mod foreign;
 mod forwarding;
@@ -49,6 +48,7 @@ mod notices;
 mod occupied;
 mod pool;
 mod ports;
+mod reign;
 mod rtnl;
 mod rules;
 mod seats;
@@ -66,7 +66,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use tokio::sync::{Mutex, Semaphore, oneshot, watch};
 
 pub use bridge::Counters;
@@ -80,7 +80,9 @@ pub use ula::Ula;
 
 use crate::config::Config;
 use crate::events::Bus;
+use crate::fault;
 use crate::id::{ContainerId, NetworkMode, NetworkName};
+use crate::link::{Post, Teller};
 use crate::refusal::Refusal;
 use crate::tools::Tools;
 use crate::worker::{beside, look};
@@ -135,12 +137,14 @@ pub struct Network {
     links: usize,
     /// Who asks elsewhere for the name servers of all networks.
     forwarder: Rc<dns::Forwarder>,
+    /// Where its books go if it panics.
+    fallen: Option<Teller<Self>>,
 }
 
 impl Network {
     /// Makes bridge and table anew, after a sweep of what a dead run of the same bridge left. Refused, with nothing left
     /// behind, where something of the same name is not ours, or another daemon has it.
-    pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Addr<Self>, Refusal> {
+    pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Post<Self>, Refusal> {
         let links = notices::of(notices::LINKS).map_err(|error| wrong("notices of links", &error))?;
         let rules = Rules::open(&config.bridge).map_err(|error| wrong("a netlink socket", &error))?;
         let mut host = host::raise(config, tools).await?;
@@ -180,14 +184,10 @@ impl Network {
             nets: BTreeMap::from([(NetworkName::bridge(), Net::new(base, config.bridge_links, 0, false, resolver))]),
             bus,
             forwarder,
+            fallen: None,
         };
         network.spares.fill();
-        Ok(Self::create(|ctx| {
-            ctx.add_stream(links.map(Notice::OfLinks));
-            ctx.add_stream(changes.map(Notice::OfRules));
-            network.look_at_others(ctx);
-            network
-        }))
+        Ok(network.reign(links, changes))
     }
 }
 
@@ -195,16 +195,11 @@ impl Actor for Network {
     type Context = Context<Self>;
 }
 
-impl Drop for Network {
-    fn drop(&mut self) {
-        self.spares.close();
-    }
-}
-
 impl Handler<Attach> for Network {
     type Result = ResponseActFuture<Self, Result<Attachment, Refusal>>;
 
     fn handle(&mut self, attach: Attach, _: &mut Context<Self>) -> Self::Result {
+        fault::panic_at("network");
         if let Err(refusal) = self.admit(&attach) {
             return Box::pin(actix::fut::err(refusal));
         }
@@ -318,6 +313,7 @@ enum Notice {
 
 impl StreamHandler<Notice> for Network {
     fn handle(&mut self, notice: Notice, ctx: &mut Context<Self>) {
+        fault::panic_at("network-notice");
         match notice {
             Notice::OfLinks(heard) => self.links_changed(&heard, ctx),
             Notice::OfRules(heard) => self.rules_changed(&heard, ctx),
@@ -343,9 +339,16 @@ impl Network {
     {
         let jobs = self.jobs.clone();
         async move {
-            // Never closed, so this is always had.
-            let _turn = jobs.acquire_owned().await;
-            beside(move || Ok(work())).await
+            // Never closed, so this is always had. Held by the work too, which goes on where nobody waits for it any more.
+            let turn = Arc::new(jobs.acquire_owned().await);
+            let had = turn.clone();
+            let done = beside(move || {
+                let _turn = had;
+                Ok(work())
+            })
+            .await;
+            drop(turn);
+            done
         }
     }
 }

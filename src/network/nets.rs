@@ -2,11 +2,12 @@
 
 use super::growth::Part;
 use super::host::Base;
-use super::message::{Endpoint, Row, V6};
+use super::members::Member;
+use super::message::{Endpoint, Resident, Row, Target, V6};
 use super::names::LinkNames;
 use super::seats::{self, Seat, Seats};
 use super::{Network, dns};
-use crate::id::{NetworkMode, NetworkName, Networking};
+use crate::id::{ContainerId, NetworkMode, NetworkName, Networking};
 use crate::refusal::Refusal;
 
 /// One network.
@@ -37,6 +38,11 @@ impl Net {
             0 => Some(&self.base),
             nth => self.more.get(nth - 1).map(|part| &part.base),
         }
+    }
+
+    /// Where whoever has `seat` is.
+    pub fn target(&self, seat: &Seat) -> Target {
+        Target { ip: seat.ip(), ip6: self.base.ula.map(|ula| ula.of(seat.ip(), self.base.subnet)) }
     }
 
     /// The link of whoever has `seat`.
@@ -90,5 +96,19 @@ impl Network {
             bridge: net.base.bridge.clone(),
             containers: self.residents(name),
         }
+    }
+
+    /// The containers on `network`, or on their way there, by name.
+    pub(super) fn residents(&self, network: &NetworkName) -> Vec<Resident> {
+        let there = self.members.iter().filter(|(_, member)| member.networks.contains(network));
+        let resident = |(id, member): (&ContainerId, &Member)| Resident {
+            name: member.name.clone(),
+            id: id.clone(),
+            aliases: member.networking.alias.iter().cloned().collect(),
+            endpoint: member.on(network).cloned(),
+        };
+        let mut all: Vec<_> = there.map(resident).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 }

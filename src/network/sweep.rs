@@ -8,8 +8,9 @@ use netlink_packet_route::link::{InfoKind, LinkMessage};
 use super::names::LinkNames;
 use super::nfnl::{self, Nfnl};
 use super::rtnl::{self, Rtnl};
-use super::{bridge, fault, foreign, forwarding, marker, rules, wrong};
+use super::{bridge, foreign, forwarding, marker, rules, wrong};
 use crate::config::Config;
+use crate::fault;
 use crate::journal::{Journal, Step};
 use crate::refusal::{Code, Refusal};
 

@@ -1,26 +1,32 @@
-//! The supervisor: knows every container by name and id, makes their actors and notices their deaths. Names are its: one
-//! pair, one container.
+//! The supervisor: knows every container by name and id, makes their actors, notices their deaths, and gives those that
+//! panicked successors. Names are its: one pair, one container.
 
+mod close;
 mod departed;
+mod reign;
+mod wards;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
+pub use self::close::ShutDown;
 use self::departed::Departed;
+use self::wards::Ward;
 use crate::container::log_files::LogFiles;
 use crate::container::plan::{Kept, Places, Plan, Source, Wishes};
 use crate::container::seccomp::Profiles;
-use crate::container::{Container, Keeper, LetGo, Remove, Stop, View};
-use crate::events::{Bus, Kind};
+use crate::container::{Container, Keeper, View};
+use crate::events::Bus;
+use crate::fault;
 use crate::id::{ContainerId, Name};
-use crate::journal::Journal;
-use crate::link::Died;
+use crate::link::{Post, Teller};
 use crate::refusal::Refusal;
-use crate::undo::{self, Ground};
+use crate::undo::Ground;
 use crate::volumes::Held;
 use crate::worker;
 
@@ -28,7 +34,7 @@ use crate::worker;
 #[derive(Clone)]
 pub struct Child {
     /// Its actor.
-    pub addr: Addr<Container>,
+    pub addr: Post<Container>,
     /// Its picture, kept up to date.
     pub view: watch::Receiver<Arc<View>>,
     /// Its plan's places, for those who read its files.
@@ -79,15 +85,6 @@ pub struct Create {
 #[rtype(result = "Vec<Arc<View>>")]
 pub struct List;
 
-/// Asks for everything to be stopped and removed, each container with its own stop timeout or `timeout`. Answered when
-/// nothing is left; from the asking on nothing new is made.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct ShutDown {
-    /// In place of each container's own stop timeout.
-    pub timeout: Option<std::time::Duration>,
-}
-
 /// Where containers' things are made.
 pub struct Grounds {
     /// Data directories of containers.
@@ -108,46 +105,36 @@ pub struct Grounds {
 
 /// The supervisor.
 pub struct Supervisor {
-    grounds: Grounds,
+    grounds: Rc<Grounds>,
     ground: Ground,
     bus: Bus,
+    /// Where containers tell what is for the supervisor.
+    keeper: Keeper,
     /// Pairs that are taken: by a container, or by one in the making.
     names: BTreeMap<Name, ContainerId>,
-    children: HashMap<ContainerId, Child>,
+    wards: HashMap<ContainerId, Ward>,
     departed: Departed,
     profiles: Profiles,
     closing: bool,
     /// Those who wait for the last container to be gone.
     closers: Vec<oneshot::Sender<()>>,
+    /// Where its books go if it panics.
+    fallen: Option<Teller<Self>>,
 }
 
 impl Supervisor {
-    /// A supervisor that makes containers on `grounds`.
-    pub fn new(grounds: Grounds, ground: Ground, bus: Bus) -> Self {
-        Self {
-            grounds,
-            ground,
-            bus,
-            names: BTreeMap::new(),
-            children: HashMap::new(),
-            departed: Departed::default(),
-            profiles: Profiles::default(),
-            closing: false,
-            closers: Vec::new(),
-        }
-    }
-
     fn find(&self, text: &str) -> Result<Found, Refusal> {
-        if let Some(child) = text.parse::<Name>().ok().and_then(|name| self.children.get(self.names.get(&name)?)) {
-            return Ok(Found::Here(child.clone()));
+        if let Some(ward) = text.parse::<Name>().ok().and_then(|name| self.wards.get(self.names.get(&name)?)) {
+            return Ok(Found::Here(ward.child.clone()));
         }
         if ContainerId::is_prefix(text) {
             // One whose name is free is gone, though something of it may still be being removed.
-            let here =
-                |(id, child): &(&ContainerId, &Child)| id.as_str().starts_with(text) && !child.view.borrow().is_gone();
-            let mut matching = self.children.iter().filter(here);
+            let here = |(id, ward): &(&ContainerId, &Ward)| {
+                id.as_str().starts_with(text) && !ward.child.view.borrow().is_gone()
+            };
+            let mut matching = self.wards.iter().filter(here);
             match (matching.next(), matching.next()) {
-                (Some((_, child)), None) => return Ok(Found::Here(child.clone())),
+                (Some((_, ward)), None) => return Ok(Found::Here(ward.child.clone())),
                 (Some(_), Some(_)) => {
                     return Err(Refusal::bad_value(format_args!(
                         "{text} is the beginning of several ids; give more of it"
@@ -189,28 +176,10 @@ impl Supervisor {
         }
     }
 
-    /// Makes the actor of a planned container.
-    fn adopt(
-        &mut self,
-        (plan, kept): (Plan, Kept),
-        ctx: &Context<Self>,
-    ) -> Result<(Child, oneshot::Receiver<Result<(), Refusal>>), Refusal> {
-        self.check_open()?;
-        let (id, places) = (plan.id.clone(), Arc::new(plan.places.clone()));
-        let journal = self.grounds.journals.join(id.as_str());
-        let keeper = Keeper { let_go: ctx.address().recipient(), died: ctx.address().recipient() };
-        let (sender, prepared) = oneshot::channel();
-        let container = Container::new((plan, kept), &journal, self.ground.clone(), self.bus.clone(), keeper, sender)?;
-        let (view, logs) = (container.view(), container.logs());
-        let child = Child { addr: container.start(), view, places, logs };
-        self.children.insert(id, child.clone());
-        Ok((child, prepared))
-    }
-
     /// The name is free, and the last picture is kept for those who ask late.
     fn let_go(&mut self, id: &ContainerId) {
-        let Some(child) = self.children.get(id) else { return };
-        let view = child.view.borrow().clone();
+        let Some(ward) = self.wards.get(id) else { return };
+        let view = ward.child.view.borrow().clone();
         if self.names.get(&view.name) == Some(id) {
             self.names.remove(&view.name);
             self.departed.add(view);
@@ -219,40 +188,32 @@ impl Supervisor {
 
     fn forget(&mut self, id: &ContainerId) {
         self.let_go(id);
-        self.children.remove(id);
+        self.wards.remove(id);
         self.close_if_done();
     }
 
     fn close_if_done(&mut self) {
-        if self.closing && self.names.is_empty() && self.children.is_empty() {
+        if self.closing && self.names.is_empty() && self.wards.is_empty() {
             for closer in self.closers.drain(..) {
                 let _ = closer.send(());
             }
         }
     }
-
-    /// An actor that panicked takes its container with it: everything its journal names is undone, so that nothing is
-    /// left without a keeper.
-    fn clean_up_after(&self, id: &ContainerId, ctx: &mut Context<Self>) {
-        let (path, ground, id) = (self.grounds.journals.join(id.as_str()), self.ground.clone(), id.clone());
-        let work = async move {
-            let steps = Journal::read(&path).unwrap_or_default().into_iter().rev().collect();
-            if undo::all(steps, &ground).await.is_empty() {
-                let _ = std::fs::remove_file(&path);
-            }
-        };
-        ctx.spawn(work.into_actor(self).map(move |(), actor, _| actor.forget(&id)));
-    }
 }
 
 impl Actor for Supervisor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.look_after_all(ctx);
+    }
 }
 
 impl Handler<Find> for Supervisor {
     type Result = Result<Found, Refusal>;
 
     fn handle(&mut self, Find(text): Find, _: &mut Context<Self>) -> Self::Result {
+        fault::panic_at("supervisor");
         self.find(&text)
     }
 }
@@ -261,8 +222,9 @@ impl Handler<List> for Supervisor {
     type Result = MessageResult<List>;
 
     fn handle(&mut self, _: List, _: &mut Context<Self>) -> Self::Result {
-        let named = self.names.values().filter_map(|id| self.children.get(id));
-        MessageResult(named.map(|child| child.view.borrow().clone()).collect())
+        fault::panic_at("supervisor-list");
+        let named = self.names.values().filter_map(|id| self.wards.get(id));
+        MessageResult(named.map(|ward| ward.child.view.borrow().clone()).collect())
     }
 }
 
@@ -280,8 +242,8 @@ impl Handler<Create> for Supervisor {
             let plan = Plan::make((name, id), &source, places, wishes, &profiles)?;
             Ok((plan, Kept { source, volumes }))
         });
-        let adopted = planned.into_actor(self).map(move |planned, actor, ctx| {
-            let adopted = planned.and_then(|plan| actor.adopt(plan, ctx));
+        let adopted = planned.into_actor(self).map(move |planned, actor, _| {
+            let adopted = planned.and_then(|plan| actor.adopt(plan));
             if adopted.is_err() {
                 actor.names.remove(&claimed);
                 actor.close_if_done();
@@ -298,51 +260,5 @@ impl Handler<Create> for Supervisor {
             };
             made.into_actor(actor)
         }))
-    }
-}
-
-impl Handler<LetGo> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, LetGo { id }: LetGo, _: &mut Context<Self>) {
-        self.let_go(&id);
-    }
-}
-
-impl Handler<Died<ContainerId>> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, died: Died<ContainerId>, ctx: &mut Context<Self>) {
-        if !died.panicked {
-            return self.forget(&died.who);
-        }
-        let name = self.children.get(&died.who).map(|child| child.view.borrow().name.to_string()).unwrap_or_default();
-        log::error!("the actor of {name} panicked; its container is being removed");
-        self.bus.publish(Kind::Container, name, "failed", vec![("id", died.who.to_string())]);
-        self.clean_up_after(&died.who, ctx);
-    }
-}
-
-impl Handler<ShutDown> for Supervisor {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, ShutDown { timeout }: ShutDown, _: &mut Context<Self>) -> Self::Result {
-        self.closing = true;
-        for child in self.children.values().cloned() {
-            actix_rt::spawn(end(child, timeout));
-        }
-        let (closer, closed) = oneshot::channel();
-        self.closers.push(closer);
-        self.close_if_done();
-        Box::pin(async { closed.await.unwrap_or_default() })
-    }
-}
-
-/// Stops a container and removes it.
-async fn end(child: Child, timeout: Option<std::time::Duration>) {
-    let Child { addr, mut view, .. } = child;
-    // Each error means that the actor is gone, which is what is wanted.
-    if addr.send(Stop { timeout }).await.is_ok() && view.wait_for(|v| !v.is_up()).await.is_ok() {
-        let _ = addr.send(Remove { force: true }).await;
     }
 }

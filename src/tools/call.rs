@@ -5,12 +5,15 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::Tool;
 use super::crun::Program;
+use super::process::end_family;
 use super::spawn::spawn;
+use crate::fault;
 use crate::refusal::Refusal;
 
 /// How long a call may take where nothing else is said.
@@ -115,14 +118,24 @@ impl Call {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         log::debug!("{:?}", self.command.as_std());
         let mut child = spawn(self.command).await.map_err(|e| spawn_failed(self.tool, &e))?;
+        // Dropped before the child, which is not reaped by then.
+        let mut group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
         let work = converse(&mut child, self.stdin);
-        match tokio::time::timeout(self.deadline, work).await {
-            Ok(Ok(output)) => Ok(output),
+        let deadline = fault::deadline(self.deadline);
+        match tokio::time::timeout(deadline, work).await {
+            Ok(Ok(output)) => {
+                group.0 = None;
+                Ok(output)
+            }
             Ok(Err(e)) => Err(Refusal::tool_failed(format_args!("{name}: {e}"))),
             Err(_) => {
+                if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
+                    end_family(pid).await;
+                }
+                drop(group);
                 // Killed and reaped here, so that no zombie waits for the runtime to find it.
                 let _ = child.kill().await;
-                Err(Refusal::timeout(format_args!("{name} did not end within {:?} and was killed", self.deadline)))
+                Err(Refusal::timeout(format_args!("{name} did not end within {deadline:?} and was killed")))
             }
         }
     }
@@ -146,6 +159,19 @@ impl Output {
             text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
         };
         last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_else(|| format!("{} and not a word", self.status))
+    }
+}
+
+/// The process group of a tool that has not ended: dropped, it is killed, for a tool that nobody waits for any more may wait
+/// for what it has started.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // An error means that there is none left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

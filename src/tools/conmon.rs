@@ -18,9 +18,11 @@ use tokio::process::Child;
 
 use super::call::{command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
+use super::process::end_family;
 use super::spawn::spawn_inheriting;
 use super::terminal::Size;
 use super::{Tool, Tools};
+use crate::fault;
 use crate::refusal::Refusal;
 
 /// How long conmon and the `crun create` under it may take to say how that went.
@@ -45,11 +47,41 @@ pub struct Watch<'a> {
 
 /// A conmon that was started, and waits for leave to go on.
 pub struct Waiting {
-    child: Child,
+    child: Leashed,
     start: OwnedFd,
     sync: pipe::Receiver,
     /// conmon is yet to execute it.
     _crun: Program,
+}
+
+/// A conmon that is killed where it is dropped: it would take the end of the pipe for leave to go on.
+struct Leashed(Option<Child>);
+
+impl Leashed {
+    /// Its end is no longer ours to see to.
+    fn let_off(mut self) -> Result<Child, Refusal> {
+        self.0.take().ok_or_else(|| Refusal::internal("a conmon that was started is not known"))
+    }
+
+    fn pid(&self) -> Option<i32> {
+        self.0.as_ref()?.id().and_then(|pid| i32::try_from(pid).ok())
+    }
+
+    async fn kill(mut self) {
+        if let Some(mut child) = self.0.take()
+            && let Err(e) = child.kill().await
+        {
+            log::warn!("conmon, which waits for nothing, could not be killed: {e}");
+        }
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.start_kill();
+        }
+    }
 }
 
 /// A conmon that watches a created container.
@@ -89,7 +121,7 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     log::debug!("{:?}", conmon.as_std());
     let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
-    Ok(Waiting { child, start, sync, _crun: program })
+    Ok(Waiting { child: Leashed(Some(child)), start, sync, _crun: program })
 }
 
 fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> {
@@ -127,35 +159,38 @@ fn arguments(crun: &Path, crun_root: &Path, watch: &Watch<'_>) -> Vec<OsString> 
 impl Waiting {
     /// conmon's own pid.
     pub fn pid(&self) -> Option<i32> {
-        self.child.id().and_then(|pid| i32::try_from(pid).ok())
+        self.child.pid()
     }
 
-    /// Ends conmon, for which there is nothing to do after all. Just dropped, it would take the end of the pipe for leave.
-    pub async fn dismiss(mut self) {
-        if let Err(e) = self.child.kill().await {
-            log::warn!("conmon, which waits for nothing, could not be killed: {e}");
-        }
+    /// Ends conmon, for which there is nothing to do after all.
+    pub async fn dismiss(self) {
+        self.child.kill().await;
     }
 
     /// Lets conmon create the container, and waits for the one line that says how it went.
     pub async fn create(self) -> Result<Monitor, Refusal> {
-        let Self { mut child, start, sync, _crun } = self;
+        let Self { child, start, sync, _crun } = self;
         nix::unistd::write(&start, b"x").map_err(|e| Refusal::errno("conmon's start pipe", e))?;
         drop(start);
         let mut line = Vec::new();
         let mut reader = BufReader::new(sync).take(LINE_MAX);
-        let read = tokio::time::timeout(CREATE_DEADLINE, reader.read_until(b'\n', &mut line)).await;
+        let deadline = fault::deadline(CREATE_DEADLINE);
+        let read = tokio::time::timeout(deadline, reader.read_until(b'\n', &mut line)).await;
         let verdict = match read {
             Ok(Ok(_)) => verdict(&line),
             Ok(Err(e)) => Err(Refusal::tool_failed(format_args!("conmon's sync pipe: {e}"))),
             Err(_) => {
-                Err(Refusal::timeout(format_args!("conmon did not create the container within {CREATE_DEADLINE:?}")))
+                // crun, and what it has begun to make of itself, are not in the container's cgroup yet.
+                if let Some(pid) = child.pid() {
+                    end_family(pid).await;
+                }
+                Err(Refusal::timeout(format_args!("conmon and crun did not create the container within {deadline:?}")))
             }
         };
         match verdict {
-            Ok(init) => Ok(Monitor { child, init }),
+            Ok(init) => Ok(Monitor { child: child.let_off()?, init }),
             Err(refusal) => {
-                let _ = child.kill().await;
+                child.kill().await;
                 Err(refusal)
             }
         }

@@ -25,8 +25,10 @@ use tokio::process::Child;
 use super::Tool;
 use super::call::{bound_to_us, command, spawn_failed};
 use super::crun::{Crun, create_refusal};
+use super::process::end_family;
 use super::spawn::spawn;
 use super::terminal::{ConsoleSocket, Size};
+use crate::fault;
 use crate::refusal::Refusal;
 
 /// How long the program may take to be executed.
@@ -251,7 +253,7 @@ impl Waiting {
                 }
             }
         };
-        let read = tokio::time::timeout(DEADLINE, told).await;
+        let read = tokio::time::timeout(fault::deadline(DEADLINE), told).await;
         let pid = match &read {
             Ok(Ok(count)) => std::str::from_utf8(&digits[..*count]).ok().and_then(|text| text.trim().parse().ok()),
             _ => None,
@@ -259,7 +261,7 @@ impl Waiting {
         if let Some(pid) = pid {
             let io = match io {
                 Some(io) => Ok(io),
-                None => tokio::time::timeout(DEADLINE, ours).await,
+                None => tokio::time::timeout(fault::deadline(DEADLINE), ours).await,
             };
             return match io {
                 Ok(Ok(io)) => Ok(Running { child: self.child, log: self.log, pid, io: Some(io) }),
@@ -268,6 +270,9 @@ impl Waiting {
             };
         }
         let late = read.is_err();
+        if let Some(pid) = self.child.id().filter(|_| late).and_then(|pid| i32::try_from(pid).ok()) {
+            end_family(pid).await;
+        }
         // Where it has ended already, this only reaps it.
         let _ = self.child.kill().await;
         Err(match last_error(&beginning(&self.log)) {

@@ -1,5 +1,6 @@
 //! Processes that are not our children, or no longer: told apart by pid and start time, waited for by pidfd.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 
+use crate::worker::look;
 use crate::{id, readiness};
 
 /// When `pid` was started: field 22 of `/proc/PID/stat`, in clock ticks since boot. None where there is no such process.
@@ -38,6 +40,37 @@ pub fn kin(pid: i32) -> Option<Kin> {
     let number = |at: usize| fields.get(at).and_then(|text| text.parse().ok());
     let is_alive = !matches!(fields.first(), Some(&"Z" | &"X"));
     is_alive.then_some(Kin { pid, parent: number(1)?, session: number(3)?, start: fields.get(19)?.parse().ok()? })
+}
+
+/// `first` and all that descend from it, with those in sessions that one of these began: what a tool leaves behind is found
+/// though its parent has ended. For a worker: it reads all of `/proc`.
+pub fn family(first: i32) -> Vec<Held> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let all: Vec<Kin> = pids.filter_map(kin).collect();
+    let members = members(first, &all);
+    all.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start)).collect()
+}
+
+fn members(first: i32, all: &[Kin]) -> HashSet<i32> {
+    let mut members = HashSet::from([first]);
+    loop {
+        let is_one = |one: &&Kin| members.contains(&one.parent) || members.contains(&one.session);
+        let more: HashSet<i32> = all.iter().filter(is_one).map(|one| one.pid).collect();
+        if more.is_subset(&members) {
+            return members;
+        }
+        members.extend(more);
+    }
+}
+
+/// Kills a tool and its [`family`]: one that hangs is perhaps waiting for what it has started.
+pub async fn end_family(first: i32) {
+    for held in look(move || family(first)).await.unwrap_or_default() {
+        if let Err(e) = held.signal(id::Signal::KILL) {
+            log::warn!("a process of a tool that hangs cannot be killed: {e}");
+        }
+    }
 }
 
 /// Whether `pid` was executed with `variable` (`NAME=VALUE`) in its environment, or forked from one that was.
@@ -101,4 +134,20 @@ fn raw(signal: id::Signal) -> Signal {
     // SAFETY: an `id::Signal` is a signal number of Linux by construction, and it is only sent to another process: no
     // handler or mask of ours, for which glibc keeps two numbers to itself, is touched.
     unsafe { Signal::from_raw_unchecked(signal.number()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_found_by_parents_and_by_the_sessions_that_it_began() {
+        let one = |pid, parent, session| Kin { pid, parent, session, start: 0 };
+        // 10 is in the session of whoever started it; 12 has lost its parent, and 13 has a session of its own.
+        let all = [one(1, 0, 1), one(10, 1, 5), one(11, 10, 11), one(12, 1, 11), one(13, 12, 13), one(20, 1, 5)];
+        let mut found: Vec<i32> = members(10, &all).into_iter().collect();
+        found.sort_unstable();
+        assert_eq!(found, [10, 11, 12, 13]);
+        assert_eq!(members(99, &all), HashSet::from([99]));
+    }
 }

@@ -5,7 +5,7 @@ use super::streams::{self, COLS, RAW, ROWS, Raw, STDIN};
 use super::{Access, Action, Args, Argv, Call, Form, Line, Refusal, Verb};
 use crate::container::feed::{Feed, Feeder};
 use crate::container::follow::Reader;
-use crate::container::state::Phase;
+use crate::container::state::{Phase, failed};
 use crate::container::{Attach, Inspect, Resize};
 use crate::engine::ask;
 use crate::supervisor::Child;
@@ -91,6 +91,9 @@ async fn raw(
 }
 
 async fn lines(child: Child, feed: Option<Feed>, wanted: &Wanted, call: &Call) -> Result<Line, Refusal> {
+    if child.view.borrow().has_failed() {
+        return Err(failed().within(&child.view.borrow().name));
+    }
     if matches!(child.view.borrow().phase, Phase::Leaving | Phase::Exited) {
         return Err(Refusal::wrong_state(format_args!("{}: it is not running", child.view.borrow().name)));
     }

@@ -47,6 +47,7 @@ fn document(plan: &Plan, view: &View) -> Value {
         "exit": view.exit,
         "oom": view.oom,
         "restarts": view.restarts,
+        "failed": view.has_failed(),
         "created": rfc3339(view.created),
         "started": view.started.map(rfc3339),
         "finished": view.finished.map(rfc3339),
@@ -72,17 +73,22 @@ fn document(plan: &Plan, view: &View) -> Value {
         "rm": wishes.remove_at_end,
         "restart": wishes.restart.to_string(),
         "health": plan.health.as_ref().map(|check| health(check, view)),
-        "network": {
-            "mode": wishes.networking.mode.to_string(),
-            "ip": view.endpoints.first().map(|endpoint| endpoint.ip),
-            "ip6": view.endpoints.first().and_then(|endpoint| endpoint.v6).map(|v6| v6.ip),
-            "alias": wishes.networking.alias,
-            "shares": view.shares.as_ref().map(Name::as_str),
-            "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
-            "networks": view.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
-            "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        },
+        "network": network(wishes, view),
         "paths": { "data": plan.places.data, "bundle": plan.places.bundle, "log": plan.places.log(), "cgroup": plan.places.cgroup },
+    })
+}
+
+fn network(wishes: &Wishes, view: &View) -> Value {
+    let first = view.endpoints.first();
+    json!({
+        "mode": wishes.networking.mode.to_string(),
+        "ip": first.map(|endpoint| endpoint.ip),
+        "ip6": first.and_then(|endpoint| endpoint.v6).map(|v6| v6.ip),
+        "alias": wishes.networking.alias,
+        "shares": view.shares.as_ref().map(Name::as_str),
+        "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
+        "networks": view.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+        "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -167,7 +167,7 @@ async fn start_or_remove(Made { child, fresh, .. }: Made) -> Result<Arc<View>, R
 
 /// Removes it, and waits until its name is free.
 async fn remove(child: &Child) {
-    if child.addr.send(Remove { force: true }).await.is_ok() {
+    if child.addr.send_surely(Remove { force: true }).await.is_ok() {
         // An error means that it is gone, which is what is waited for.
         let _ = child.view.clone().wait_for(|v| v.is_gone()).await;
     }

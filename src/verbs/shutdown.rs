@@ -25,9 +25,9 @@ pub const VERB: Verb = Verb {
 async fn run(timeout: Option<Duration>, call: Call) -> Result<Line, Refusal> {
     let engine = call.engine.clone();
     let down = async move {
-        engine.shut_down(timeout).await;
+        let is_down = engine.shut_down(timeout).await;
         engine.leave.notify_one();
-        Ok(())
+        if is_down { Ok(()) } else { Err(Refusal::timeout("not every container ends; the daemon ends all the same")) }
     };
     call.finish(down).await?;
     Ok(Line::done())

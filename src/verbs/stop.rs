@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::container::Stop;
+use crate::container::state::failed;
 use crate::engine::ask;
 use crate::supervisor::Child;
 
@@ -38,6 +39,7 @@ pub async fn stop(child: Child, timeout: Option<Duration>) -> Result<(), Refusal
     ask(&child, Stop { timeout }).await?;
     let mut view = child.view;
     // An error means that the actor is gone: so is what it kept.
-    let _ = view.wait_for(|v| !v.is_up()).await;
-    Ok(())
+    let _ = view.wait_for(|v| !v.is_up() || v.has_failed()).await;
+    let view = view.borrow();
+    if view.has_failed() { Err(failed().within(&view.name)) } else { Ok(()) }
 }

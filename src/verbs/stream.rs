@@ -1,9 +1,10 @@
 //! A container's log as `LOG` lines: what `logs` and `run attach=yes` share.
 
+use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{Args, Call, Line, Opt, Refusal};
 use crate::container::View;
@@ -13,6 +14,9 @@ use crate::container::log::Record;
 use crate::container::state::Phase;
 use crate::wire::reply::LogHead;
 use crate::wire::units;
+
+/// How often a log is looked at of which the host gives no notice: its user has all the inotify instances that it may have.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// How the text of a line is written.
 pub const TEXT: Opt = Opt::once("text", "plain|quoted", "quoted: each text one quoted word, byte for byte");
@@ -178,8 +182,7 @@ impl Stream {
             let ended = is_over(&self.view.borrow_and_update());
             self.reader.mark();
             let number = self.reader.number();
-            let grown = call.engine.ground.changes.arm(&self.reader.path());
-            let grown = grown.map_err(|e| Refusal::io("following the log (inotify)", &e))?;
+            let grown = grown(call.engine.ground.changes.arm(&self.reader.path()));
             self.drain(call).await?;
             if ended {
                 self.flush(call).await;
@@ -190,7 +193,7 @@ impl Stream {
                 continue;
             }
             tokio::select! {
-                _ = grown => {}
+                () = grown => {}
                 () = self.reader.turned() => {}
                 changed = self.view.changed() => if changed.is_err() {
                     // The actor is gone, and with it whoever writes.
@@ -201,9 +204,20 @@ impl Stream {
     }
 }
 
+/// Ends when there may be more to read. Where the host has no notice left to give, it is looked at by time.
+async fn grown(armed: io::Result<oneshot::Receiver<()>>) {
+    match armed {
+        Ok(told) => drop(told.await),
+        Err(_) => tokio::time::sleep(LOOK).await,
+    }
+}
+
 /// Whether conmon has written all there will be of a run. One that never ran is waited for.
 fn is_over(view: &View) -> bool {
-    view.is_gone() || (view.exit.is_some() && !view.goes_on && matches!(view.phase, Phase::Leaving | Phase::Exited))
+    view.is_gone()
+        || (view.exit.is_some()
+            && !view.goes_on
+            && matches!(view.phase, Phase::Leaving | Phase::Exited | Phase::Failed))
 }
 
 #[cfg(test)]

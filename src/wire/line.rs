@@ -134,11 +134,11 @@ mod tests {
     fn a_long_line_is_told_once_and_skipped() {
         let mut framer = Framer::default();
         for _ in 0..40 {
-            framer.push(&[b'x'; 4096]);
+            framer.push(&[b'x'; 4096]).unwrap();
         }
         assert_eq!(framer.next_frame(), Some(Frame::TooLong));
         assert_eq!(framer.next_frame(), None);
-        framer.push(&[b'x'; 100_000]);
+        framer.push(&[b'x'; 100_000]).unwrap();
         assert_eq!(framer.next_frame(), None);
         framer.push(b"\nping\n").unwrap();
         assert_eq!(framer.next_frame(), line("ping"));

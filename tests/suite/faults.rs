@@ -1,12 +1,12 @@
 //! The daemon dies at each step of what the network makes and takes away: the next start sweeps all of it, can do the
 //! same again, and touches nothing of anybody else's.
 //!
-//! (The steps are in builds with debug assertions alone: see `gantry::network::fault`.)
+//! (The steps are in builds with debug assertions alone: see `gantry::fault`.)
 #![cfg(debug_assertions)]
 
 use std::os::unix::process::ExitStatusExt;
 
-use gantry::network::fault;
+use gantry::fault;
 
 use super::conn::Conn;
 use super::engine::{HTTPD, fetch, host_port};

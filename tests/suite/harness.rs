@@ -35,7 +35,7 @@ pub struct Setup {
     pub managed: bool,
     /// In the cgroup that has this `cgroup.procs`.
     pub cgroup: Option<PathBuf>,
-    /// The step at which it dies, from its next start on (`gantry::network::fault`).
+    /// The step at which it dies, from its next start on (`gantry::fault`).
     pub fault: Option<&'static str>,
 }
 

@@ -101,8 +101,11 @@ fn mounts(place: &Place) -> Vec<String> {
 fn links(place: &Place) -> Vec<String> {
     let bridge = place.bridge();
     let entries = fs::read_dir("/sys/class/net").expect("/sys/class/net").flatten();
+    let word = format!("bridge={bridge}");
     let ours = |name: &String, at: &Path| {
-        name.contains(&bridge) || fs::read_to_string(at.join("ifalias")).is_ok_and(|alias| alias.contains(&bridge))
+        // The alias of another daemon's bridge may tell of ours what it has found of it.
+        let alias = fs::read_to_string(at.join("ifalias")).unwrap_or_default();
+        name.contains(&bridge) || alias.split_whitespace().any(|said| said == word)
     };
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
     named.filter(|(name, at)| ours(name, at)).map(|(name, _)| format!("link {name}")).collect()

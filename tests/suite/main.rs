@@ -29,19 +29,24 @@ mod tags; // tags, cancel, and the bounds of a connection
 mod words; // the vectors of words.tsv
 
 // The engine.
+mod chaos; // chance: killed processes, failing tools, a daemon that is killed under load
 mod commit; // images made of containers
 mod copying; // files in and out
 mod crowd; // thirty at once
+mod defects; // panics in actors and in their work
 mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees
 mod execs; // more processes in a container
 mod faults; // dying at each step of what the network makes, and the start after it
+mod hanging; // tools that hang
 mod health; // checks of health, and what comes of them
 mod image_verbs; // images looked after, disk and metrics measured
 mod inside; // a container as its own processes find it
+mod leaving; // the daemon's end in the middle of things
 mod limits; // limits changed while it runs, and what runs
 mod load; // many clients at once, by the files of tests/load
+mod mishaps; // what befalls it from outside: the table of faults and answers
 mod names; // containers found by their names
 mod networks; // how containers are connected
 mod options; // what a container is given by options
@@ -57,10 +62,11 @@ mod squeeze;
 mod streams; // standard input in lines, attach, terminals
 mod trust; // whom a pull trusts, and credentials
 mod userns; // user ids of its own
-mod volumes;
-mod watching; // Prometheus, and readers of the log // files of the host, and what outlives containers
+mod volumes; // files of the host, and what outlives containers
+mod watching; // Prometheus, and readers of the log
 
 // The actors by themselves.
+mod actors; // what the design leans on in actix
 mod images; // the image store
 mod network; // the network
 

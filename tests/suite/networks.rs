@@ -2,6 +2,7 @@
 
 use super::engine::{HTTPD, fetch};
 use super::harness::Daemon;
+use super::shell;
 
 /// What a shell script in a container with `options` writes.
 #[track_caller]
@@ -338,4 +339,14 @@ fn a_container_finds_those_of_all_its_networks_and_no_others() {
     for line in ["rm db force=yes", "rm web force=yes", "network rm front", "network rm vault"] {
         daemon.ok(line);
     }
+}
+
+#[test]
+fn the_log_tells_of_a_table_that_was_taken_away() {
+    let daemon = Daemon::start();
+    let table = daemon.place().bridge();
+    daemon.sh(&format!("nft delete table inet {table}")).succeeds();
+    let told = format!("somebody took away the nft table inet {table}; it is back");
+    shell::until(shell::patience(60), "it is told", || daemon.log().contains(&told));
+    daemon.sh(&format!("nft list table inet {table}")).succeeds();
 }

@@ -24,6 +24,7 @@ const LEAVES: &[&str] = &[
     "id",
     "refusal",
     "events",
+    "fault",
     "journal",
     "link",
     "logging",

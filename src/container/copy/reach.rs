@@ -9,7 +9,7 @@ use nix::sys::stat::Mode;
 use tokio::sync::Mutex;
 
 use crate::container::plan::Plan;
-use crate::container::state::Phase;
+use crate::container::state::{Phase, failed};
 use crate::container::{Container, userns};
 use crate::refusal::Refusal;
 
@@ -32,8 +32,10 @@ impl Handler<Root> for Container {
     type Result = Result<RootNow, Refusal>;
 
     fn handle(&mut self, _: Root, _: &mut Context<Self>) -> Self::Result {
-        match (self.state.phase, &self.init) {
-            (Phase::Created | Phase::Exited, _) => Ok(RootNow::Still(self.plan.clone(), self.files.clone())),
+        let run = self.estate.run.borrow();
+        match (self.state.phase, run.as_ref().map(|run| &run.init)) {
+            (Phase::Created | Phase::Exited, _) => Ok(RootNow::Still(self.plan.clone(), self.estate.files.clone())),
+            (Phase::Failed, _) => Err(failed().within(&self.plan.name)),
             (Phase::Removing, _) => Err(Refusal::not_found("it is being removed").within(&self.plan.name)),
             (Phase::Running | Phase::Paused | Phase::Stopping, Some(init)) => {
                 let path = format!("/proc/{}/root", init.pid);

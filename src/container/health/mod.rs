@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 pub use self::check::Check;
 pub use self::record::{Health, Look};
+use super::Container;
 use super::state::Event;
-use super::{Container, Outcome};
 
 /// What a container with a health check keeps of it.
 pub struct Monitor {
@@ -89,7 +89,7 @@ impl Container {
         actix_rt::spawn(async move {
             let _ = teller.send(look.await);
         });
-        self.spawn(ctx, async { Outcome::Looked(found.await.ok().flatten()) });
+        self.spawn(ctx, found, |actor, found, ctx| actor.looked(found.ok().flatten(), ctx));
     }
 
     /// A look is over; what it has found counts unless it was abandoned.
@@ -103,7 +103,7 @@ impl Container {
             let restarts = is_bad && monitor.check.restart;
             self.show_health();
             if restarts {
-                self.stop_timeout = self.plan.stop_timeout;
+                self.estate.stop_timeout.set(self.plan.stop_timeout);
                 self.happened(&Event::Unhealthy, ctx);
             }
         }

@@ -4,14 +4,21 @@ use super::{Effect, Phase, State};
 use crate::id::Signal;
 use crate::refusal::Refusal;
 
+/// Nothing but its removal can be asked for.
+pub fn failed() -> Refusal {
+    Refusal::wrong_state("it has failed by a defect of the daemon, and is left alone; 'rm' with force=yes removes it")
+}
+
 impl State {
     pub(super) fn start(&mut self) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
+            _ if self.closing => Err(Refusal::shutting_down("the daemon is on its way out")),
             Phase::Preparing | Phase::Created | Phase::Leaving | Phase::Exited => Ok(self.start_by_hand()),
             Phase::Starting | Phase::Running => Err(Refusal::wrong_state("it is running already")),
             Phase::Paused => Err(Refusal::wrong_state("it is paused; 'resume' lets it go on")),
             Phase::Stopping => Err(Refusal::wrong_state("it is stopping; wait for its end first")),
             Phase::Removing => Err(Refusal::not_found("it is being removed")),
+            Phase::Failed => Err(failed()),
         }
     }
 
@@ -38,6 +45,17 @@ impl State {
         effects
     }
 
+    /// One word for both, so that no start comes between the stop and the removal.
+    pub(super) fn close(&mut self) -> Vec<Effect> {
+        self.closing = true;
+        match self.phase {
+            // Of one that was left alone nothing is known that could be waited for: what runs of it is killed.
+            Phase::Created | Phase::Exited | Phase::Failed => self.go(),
+            Phase::Removing => Vec::new(),
+            _ => self.stop(),
+        }
+    }
+
     pub(super) fn end(&mut self) -> Vec<Effect> {
         match self.phase {
             Phase::Starting => {
@@ -62,6 +80,7 @@ impl State {
     pub(super) fn kill(&mut self, signal: Signal) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
             Phase::Starting | Phase::Running | Phase::Stopping | Phase::Paused => Ok(self.send(signal)),
+            Phase::Failed => Err(failed()),
             _ if self.goes_on() => {
                 Err(Refusal::wrong_state("it is not running, but will be restarted; 'stop' keeps it from that"))
             }
@@ -91,6 +110,7 @@ impl State {
             }
             Phase::Paused => Err(Refusal::wrong_state("it is paused already")),
             Phase::Stopping | Phase::Leaving => Err(Refusal::wrong_state("it is stopping")),
+            Phase::Failed => Err(failed()),
             _ => Err(Refusal::wrong_state("it is not running")),
         }
     }
@@ -113,6 +133,8 @@ impl State {
         match self.phase {
             Phase::Created | Phase::Exited => Ok(self.go()),
             Phase::Removing => Ok(Vec::new()),
+            Phase::Failed if force => Ok(self.go()),
+            Phase::Failed => Err(failed()),
             // Its process has ended, as who followed its log has seen: it goes as soon as what it held is free.
             Phase::Leaving if !self.goes_on() => {
                 self.remove_waits = true;

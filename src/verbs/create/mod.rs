@@ -166,7 +166,7 @@ impl Ready {
             Ok(volumes) => {
                 let create = Create { name, source, wishes, volumes };
                 let sent = engine.supervisor.send(create).await;
-                sent.unwrap_or_else(|e| Err(Refusal::unanswered("the supervisor", &e)))
+                sent.unwrap_or_else(|e| Err(Refusal::unanswered("the supervisor", e)))
             }
             Err(refusal) => Err(refusal),
         };

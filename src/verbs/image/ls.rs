@@ -15,7 +15,7 @@ pub const VERB: Verb = Verb {
 };
 
 async fn run(call: Call) -> Result<Line, Refusal> {
-    let images = call.engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", &e))?;
+    let images = call.engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", e))?;
     for image in images {
         let created = image.created.as_deref().unwrap_or("");
         call.line(&Line::row(&ROW, &[&image.name, &image.digest, &image.size, &created])).await;

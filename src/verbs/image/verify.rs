@@ -40,7 +40,7 @@ async fn run(reference: Option<ImageRef>, call: Call) -> Result<Line, Refusal> {
 }
 
 async fn all(call: &Call) -> Result<Vec<ImageRef>, Refusal> {
-    let listed = call.engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", &e))?;
+    let listed = call.engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", e))?;
     Ok(listed.into_iter().map(|image| image.name).collect())
 }
 

@@ -35,7 +35,7 @@ pub async fn page(engine: &Engine) -> Result<String, Refusal> {
 async fn lines(engine: &Engine) -> Result<Vec<String>, Refusal> {
     let mut text = Exposition::default();
     let views = engine.list().await?;
-    let images = engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", &e))?;
+    let images = engine.images.send(List).await.map_err(|e| Refusal::unanswered("the image store", e))?;
     expose_daemon(&mut text, engine, images.len());
     containers::expose_states(&mut text, &views);
     let mut sampled = Vec::with_capacity(views.len());

@@ -26,11 +26,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::ImageRef;
 use gantry::images::{Close, Image, ImageStore, PullOptions, PullPolicy, Remove, ask, ensure};
+use gantry::link::Post;
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 
@@ -68,18 +68,18 @@ impl Place {
         place
     }
 
-    async fn open(&self) -> Addr<ImageStore> {
+    async fn open(&self) -> Post<ImageStore> {
         ImageStore::start(&self.config(), &self.tools, self.bus.clone()).await.unwrap()
     }
 
     /// Ends the store, and opens it again as the next daemon would.
-    async fn reopen(&self, store: Addr<ImageStore>) -> Addr<ImageStore> {
+    async fn reopen(&self, store: Post<ImageStore>) -> Post<ImageStore> {
         let names = self.dir.join("root/images/names");
         let unsettled = |path: &Path| std::fs::read_to_string(path).is_ok_and(|record| record.contains("\"boot\""));
         let settled = || std::fs::read_dir(&names).unwrap().all(|entry| !unsettled(&entry.unwrap().path()));
         until("all names are known to be on the disk", settled).await;
         store.send(Close).await.unwrap();
-        until("the store is closed", || !store.connected()).await;
+        until("the store is closed", || !store.holder().connected()).await;
         self.open().await
     }
 
@@ -148,11 +148,11 @@ fn plain_http() -> PullOptions {
     PullOptions { tls_verify: Some(false), ..PullOptions::default() }
 }
 
-async fn pull(store: &Addr<ImageStore>, name: &str) -> Result<Arc<Image>, Refusal> {
+async fn pull(store: &Post<ImageStore>, name: &str) -> Result<Arc<Image>, Refusal> {
     ensure(store, reference(name), PullPolicy::Missing, plain_http(), None).await
 }
 
-async fn remove(store: &Addr<ImageStore>, name: &str) -> Result<String, Refusal> {
+async fn remove(store: &Post<ImageStore>, name: &str) -> Result<String, Refusal> {
     ask(store, Remove { reference: reference(name) }).await.map(|name| name.to_string())
 }
 

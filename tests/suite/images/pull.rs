@@ -233,7 +233,7 @@ fn what_may_have_been_lost_with_the_power_is_given_up() {
         until("it is known to be on the disk", || !record().contains("\"boot\"")).await;
         let settled = record();
         store.send(Close).await.unwrap();
-        until("the store is closed", || !store.connected()).await;
+        until("the store is closed", || !store.holder().connected()).await;
         std::fs::write(&file, settled.replace('}', ",\"boot\":\"another\"}")).unwrap();
         let store = place.open().await;
         assert_eq!(place.holds().await, (0, 0, 0));

@@ -213,7 +213,7 @@ fn a_full_disk_leaves_the_store_as_it_was() {
             remove(&store, &small).await.unwrap();
             assert!(pull(&store, &small).await.is_ok(), "{name}");
             store.send(gantry::images::Close).await.unwrap();
-            until("the store is closed", || !store.connected()).await;
+            until("the store is closed", || !store.holder().connected()).await;
         }
     });
 }

@@ -90,6 +90,6 @@ fn equal_files_of_two_images_share_their_extents() {
         assert_eq!(std::fs::read(&theirs).unwrap(), noise(6, 3 << 20));
         store.send(gantry::images::Close).await.unwrap();
         drop((one, two));
-        super::until("the store is closed", || !store.connected()).await;
+        super::until("the store is closed", || !store.holder().connected()).await;
     });
 }

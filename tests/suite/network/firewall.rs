@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::NetworkName;
+use gantry::link::Post;
 use gantry::network::{Create, Detach, Finding, Network, check};
 use gantry::refusal::Refusal;
 use gantry::tools::Tools;
@@ -22,7 +22,7 @@ add chain ip filter DOCKER-USER
 add rule ip filter FORWARD counter jump DOCKER-USER
 E";
 
-async fn start(world: &World, cooperate: bool, bus: Bus) -> Result<Addr<Network>, Refusal> {
+async fn start(world: &World, cooperate: bool, bus: Bus) -> Result<Post<Network>, Refusal> {
     let config = Config { firewall_cooperate: cooperate, ..world.config("gantry0") };
     Network::start(&config, &Tools::default(), bus).await
 }
@@ -155,8 +155,8 @@ fn docker_is_asked_for_its_leave_and_has_its_chain_back() {
         assert!(answers(&world, 8080));
         drop(service);
         // A crash leaves it, and the next start, which is not to ask, takes it away.
-        network.do_send(Crash);
-        until("the actor is gone", || !network.connected()).await;
+        network.holder().do_send(Crash);
+        until("the actor is gone", || !network.holder().connected()).await;
         assert_eq!(leaves(), 4);
         let network = start(&world, true, Bus::default()).await.unwrap();
         until("our leave stands once", || leaves() == 4).await;

@@ -8,6 +8,7 @@ use gantry::events::Bus;
 use gantry::network::{Network, check};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
+use nix::sched::{CloneFlags, unshare};
 
 use super::world::*;
 
@@ -41,8 +42,8 @@ fn what_a_dead_run_left_is_swept_and_what_it_found_is_restored() {
         let (_, attachment) = attach(&dead, "web", &["8080:80"]).await.unwrap();
         // A process of the dead run lives on in its namespace.
         let process = Service::new(&attachment.netns, (Ipv4Addr::UNSPECIFIED, 80), "orphan");
-        dead.do_send(Crash);
-        until("the actor is gone", || !dead.connected()).await;
+        dead.holder().do_send(Crash);
+        until("the actor is gone", || !dead.holder().connected()).await;
         let left = snapshot();
         assert!(left.contains("table inet gantry0") && left.contains(&attachment.link), "{left}");
         std::fs::remove_file(world.dir.join("gantry0/network.journal")).unwrap();
@@ -63,8 +64,8 @@ fn the_last_one_out_restores_whatever_became_of_the_first() {
         let forwards = || sh("cat /proc/sys/net/ipv4/ip_forward").trim() == "1";
         let first = world.start("gantry0").await.unwrap();
         let second = world.start("gantry1").await.unwrap();
-        first.do_send(Crash);
-        until("the actor is gone", || !first.connected()).await;
+        first.holder().do_send(Crash);
+        until("the actor is gone", || !first.holder().connected()).await;
         world.stop(second, "gantry1").await;
         assert!(forwards(), "the first one's bridge is there yet");
         let third = world.start("gantry2").await.unwrap();
@@ -128,5 +129,23 @@ fn without_nft_nothing_is_left_behind() {
         let findings = check(&config, &tools).await;
         assert!(findings.iter().all(|finding| finding.ok), "{findings:?}");
         std::fs::remove_dir(config.run).unwrap();
+    });
+}
+
+/// What was set before it is put back: the links by which the host heeds routers' advertisements among it.
+#[test]
+fn a_sysctl_that_cannot_be_set_leaves_the_others_as_they_were() {
+    on_a_host_of_both(async |world: Rc<World>| {
+        let before = snapshot();
+        // For this thread and for those that it starts.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let sysctl = "/proc/sys/net/ipv6/conf/all/forwarding";
+        sh(&format!("mount --make-rprivate /; mount --bind {sysctl} {sysctl}; mount -o remount,bind,ro {sysctl}"));
+        let refusal = world.start("gantry0").await.unwrap_err();
+        assert!(refusal.code() == Code::Internal && refusal.message().contains(sysctl), "{refusal}");
+        assert_eq!(snapshot(), before);
+        sh(&format!("umount {sysctl}"));
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
     });
 }

@@ -11,11 +11,11 @@ use gantry::tools::Tools;
 
 use super::world::*;
 
-/// How many notices of rules were lost in this namespace, by all who listen.
-fn lost() -> u64 {
-    const LISTENERS: &str =
-        "awk '$2 == 12 && $4 == \"00000040\" { lost += $9 } END { print lost + 0 }' /proc/net/netlink";
-    sh(LISTENERS).trim().parse().unwrap()
+/// How many notices were lost in this namespace by all who listen to that group of that protocol: links, or rules.
+fn lost(protocol: u8, group: u32) -> u64 {
+    let group = 1_u32 << (group - 1);
+    let listeners = format!("$2 == {protocol} && $4 == \"{group:08x}\" {{ lost += $9 }}");
+    sh(&format!("awk '{listeners} END {{ print lost + 0 }}' /proc/net/netlink")).trim().parse().unwrap()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn notices_that_are_lost_are_made_up_for() {
         // The actor is on this very thread: until it is awaited, it reads nothing, and the kernel keeps so much and no more.
         sh("nft 'add table inet noise; add set inet noise s { type ipv4_addr; }'");
         let mut rounds = 0..100;
-        while lost() == 0 {
+        while lost(12, 7) == 0 {
             rounds.next().expect("the room for notices has an end");
             sh("{ echo 'add element inet noise s {'
                 seq 8000 | awk '{ printf \"10.0.%d.%d comment \\\"%0120d\\\",\\n\", $1 / 250, $1 % 250, 0 }'
@@ -41,6 +41,37 @@ fn notices_that_are_lost_are_made_up_for() {
         until("the table is back", || table() == whole).await;
         sh("nft delete table inet noise");
         assert!(sh("ip -o link").contains(&web.link));
+        world.stop(network, "gantry0").await;
+    });
+}
+
+/// That a link is gone is among what was lost: its address is free again all the same.
+#[test]
+fn a_link_of_which_nobody_told_that_it_is_gone_is_missed() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (id, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
+        // Somebody is in its namespace yet.
+        let held = std::fs::File::open(&web.netns).unwrap();
+        network.send(Detach { id }).await.unwrap();
+        assert!(sh("ip -o link").contains(&web.link));
+        // The actor reads nothing from here on, as above.
+        let mut rounds = 0..100;
+        while lost(0, 1) == 0 {
+            rounds.next().expect("the room for notices has an end");
+            sh("for n in $(seq 500); do echo link set wire0 txqueuelen 1001; echo link set wire0 txqueuelen 1000; done |
+                ip -batch -");
+        }
+        let before = lost(0, 1);
+        drop(held);
+        let deadline = std::time::Instant::now() + patience();
+        while sh("ip -o link").contains(&web.link) {
+            assert!(std::time::Instant::now() < deadline, "the kernel takes it away");
+        }
+        assert!(lost(0, 1) > before, "nobody was told");
+        let again =
+            tokio::time::timeout(patience(), attach_to(&network, "again", &[], Some(web.ip), &["8080:80"])).await;
+        assert_eq!(again.expect("it is missed").unwrap().1.ip, web.ip);
         world.stop(network, "gantry0").await;
     });
 }

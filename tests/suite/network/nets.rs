@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::NetworkName;
+use gantry::link::Post;
 use gantry::network::{Connect, Create, Detach, Disconnect, List, Network, Remove, Row};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
@@ -17,7 +17,7 @@ fn name(text: &str) -> NetworkName {
     text.parse().unwrap()
 }
 
-async fn create(network: &Addr<Network>, called: &str, subnet: Option<&str>, internal: bool) -> Result<Row, Refusal> {
+async fn create(network: &Post<Network>, called: &str, subnet: Option<&str>, internal: bool) -> Result<Row, Refusal> {
     let subnet = subnet.map(|subnet| subnet.parse().unwrap());
     network.send(Create { name: name(called), subnet, internal }).await.unwrap()
 }
@@ -216,8 +216,8 @@ fn further_bridges_that_a_dead_run_left_are_swept_with_or_without_its_journal() 
             }
             let (_, web) = attach_to(&dead, "web", &["front", "back"], None, &["8080:80"]).await.unwrap();
             let process = serve(&web, "orphan");
-            dead.do_send(Crash);
-            until("the actor is gone", || !dead.connected()).await;
+            dead.holder().do_send(Crash);
+            until("the actor is gone", || !dead.holder().connected()).await;
             assert!(snapshot().contains("gantry0.n1") && snapshot().contains("gantry0.n2"), "{}", snapshot());
             // As one that was killed between the bridge and its mark leaves it.
             sh("ip link add gantry0.n3 address 02:42:0a:43:00:01 type bridge");

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::NetworkName;
+use gantry::link::Post;
 use gantry::network::{Connect, Create, Detach, Disconnect, List, Network};
 use gantry::tools::Tools;
 use nix::sys::socket::{
@@ -27,7 +27,7 @@ fn name(text: &str) -> NetworkName {
     text.parse().unwrap()
 }
 
-async fn create(network: &Addr<Network>, called: &str, internal: bool) {
+async fn create(network: &Post<Network>, called: &str, internal: bool) {
     network.send(Create { name: name(called), subnet: None, internal }).await.unwrap().unwrap();
 }
 
@@ -319,8 +319,8 @@ fn a_host_that_heeds_routers_does_so_on_and_has_its_habits_back() {
         world.stop(one, "gantry0").await;
         assert_eq!(habits("forwarding", &["all", "lo", "wire0"]), "111");
         // What it left behind is put back without its journal too.
-        two.do_send(Crash);
-        until("the actor is gone", || !two.connected()).await;
+        two.holder().do_send(Crash);
+        until("the actor is gone", || !two.holder().connected()).await;
         std::fs::remove_file(world.dir.join("gantry01/network.journal")).unwrap();
         let two = world.start("gantry01").await.unwrap();
         assert_eq!(habits("forwarding", &["all", "wire0"]), "11");

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix::Addr;
 use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::{ContainerId, NetworkMode, Networking, Publish, PublishedPort};
+use gantry::link::Post;
 use gantry::network::{Attach, Close, Identity, Network, V6};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
@@ -170,7 +170,7 @@ impl World {
 
     /// Starts it, also where another was that has just ended: a process that another test is just starting may have a copy of
     /// that one's lock.
-    pub async fn start(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
+    pub async fn start(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
         let deadline = std::time::Instant::now() + patience();
         loop {
             match self.start_once(bridge).await {
@@ -186,11 +186,11 @@ impl World {
     }
 
     /// The same at once or not at all.
-    pub async fn start_once(&self, bridge: &str) -> Result<Addr<Network>, Refusal> {
+    pub async fn start_once(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
         Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
     }
 
-    pub async fn stop(&self, network: Addr<Network>, bridge: &str) {
+    pub async fn stop(&self, network: Post<Network>, bridge: &str) {
         network.send(Close).await.unwrap();
         std::fs::remove_dir(self.dir.join(bridge)).unwrap();
     }
@@ -344,13 +344,13 @@ pub fn request(id: &ContainerId, name: &str, ports: &[&str]) -> Attach {
     }
 }
 
-pub async fn attach(network: &Addr<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Place), Refusal> {
+pub async fn attach(network: &Post<Network>, name: &str, ports: &[&str]) -> Result<(ContainerId, Place), Refusal> {
     attach_to(network, name, &[], None, ports).await
 }
 
 /// The same on those networks, with that address on the first.
 pub async fn attach_to(
-    network: &Addr<Network>,
+    network: &Post<Network>,
     name: &str,
     networks: &[&str],
     ip: Option<Ipv4Addr>,
