@@ -132,6 +132,13 @@ fn what_is_heard_of_a_container_is_heard_by_the_successor() {
 fn work_in_which_a_defect_shows_is_undone() {
     let mut flawed = Flawed::start();
     let mut conn = flawed.daemon.conn();
+    // First, while no other container is there whose monitor may be reaped later than its removal is told.
+    flawed.panic_at("reaped");
+    conn.ok("run busybox name=again restart=on-failure:1 -- false");
+    flawed.has_told("recovered", "again:latest");
+    until(patience(60), "it is restarted", || flawed.daemon.ok("ps name=again").column("restarts") == ["1"]);
+    conn.ok("wait again");
+    conn.ok("rm again force=yes");
     flawed.panic_at("work-prepare");
     assert_eq!(conn.refused("run busybox name=x -- sleep 1000"), "internal");
     flawed.panic_at("work-launch");
@@ -145,12 +152,6 @@ fn work_in_which_a_defect_shows_is_undone() {
     conn.ok("start x");
     conn.ok("rm x force=yes");
     flawed.web_runs_on("work");
-    flawed.panic_at("reaped");
-    conn.ok("run busybox name=again restart=on-failure:1 -- false");
-    flawed.has_told("recovered", "again:latest");
-    until(patience(60), "it is restarted", || flawed.daemon.ok("ps name=again").column("restarts") == ["1"]);
-    conn.ok("wait again");
-    conn.ok("rm again force=yes");
     flawed.end(Some(conn));
 }
 
