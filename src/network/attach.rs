@@ -156,12 +156,6 @@ impl Rules {
         Ok(())
     }
 
-    /// The same for ports that may be published already, in a table that was made anew.
-    pub fn lead_again(&self, ports: &[PublishedPort], to: Target) -> Result<(), Refusal> {
-        let done = elements::publish_again(&mut lock(&self.nfnl), &self.table, ports, to);
-        done.map_err(|error| self.unpublishable(&error))
-    }
-
     fn unpublishable(&self, error: &io::Error) -> Refusal {
         wrong(&format!("publishing in the nft table inet {}", self.table), error)
     }

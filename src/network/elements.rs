@@ -30,10 +30,20 @@ pub fn publish(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], to: Target
     if requests.is_empty() { Ok(()) } else { nfnl.commit(&requests) }
 }
 
-/// The same where some of them may be there already.
-pub fn publish_again(nfnl: &mut Nfnl, table: &str, ports: &[PublishedPort], to: Target) -> io::Result<()> {
-    let requests = requests(Verb::AddElements, NLM_F_CREATE, table, ports, to);
-    if requests.is_empty() { Ok(()) } else { nfnl.commit(&requests) }
+/// The same as text for nft: part of the transaction that makes the table anew, so that it is never there without them.
+pub fn published(table: &str, ports: &[PublishedPort], to: Target) -> String {
+    let mut text = String::new();
+    for (to, map, ports) in by_map(ports, to) {
+        let element = |port: &&PublishedPort| {
+            let on = on(port).map_or_else(String::new, |ip| format!("{ip} . "));
+            format!("{on}{} . {} : {to} . {}", port.proto.as_str(), port.host, port.container)
+        };
+        for chunk in ports.chunks(CHUNK) {
+            let elements = chunk.iter().map(element).collect::<Vec<_>>().join(", ");
+            text += &format!("add element inet {table} {map} {{ {elements} }}\n");
+        }
+    }
+    text
 }
 
 /// Takes `ports` of the container at `from` off again. Those that are gone already, with their table or without, are no
@@ -63,8 +73,20 @@ pub fn is_missing(error: &io::Error) -> bool {
 }
 
 fn requests(verb: Verb, flags: u16, table: &str, ports: &[PublishedPort], target: Target) -> Vec<Request> {
-    let targets = [Some(target.ip.into()), target.ip6.map(IpAddr::from)];
     let mut requests = Vec::new();
+    for (to, map, ports) in by_map(ports, target) {
+        requests.extend(ports.chunks(CHUNK).map(|chunk| {
+            let attributes = list(table, map, chunk, verb, to);
+            Request { verb, family: nfnl::INET, flags, attributes }
+        }));
+    }
+    requests
+}
+
+/// Which ports are in which map, and what of the target they lead to there.
+fn by_map(ports: &[PublishedPort], target: Target) -> Vec<(IpAddr, &'static str, Vec<&PublishedPort>)> {
+    let targets = [Some(target.ip.into()), target.ip6.map(IpAddr::from)];
+    let mut all = Vec::new();
     for to in targets.into_iter().flatten() {
         let maps = if to.is_ipv4() {
             [rules::EVERYWHERE, rules::ON_ADDRESS]
@@ -74,14 +96,9 @@ fn requests(verb: Verb, flags: u16, table: &str, ports: &[PublishedPort], target
         // A port that is published on every address of both families is led to by both.
         let ports = ports.iter().filter(|port| port.ip.is_none_or(|ip| ip.is_ipv4() == to.is_ipv4()));
         let (everywhere, on_address): (Vec<_>, Vec<_>) = ports.partition(|port| on(port).is_none());
-        for (map, ports) in maps.into_iter().zip([everywhere, on_address]) {
-            requests.extend(ports.chunks(CHUNK).map(|chunk| {
-                let attributes = list(table, map, chunk, verb, to);
-                Request { verb, family: nfnl::INET, flags, attributes }
-            }));
-        }
+        all.extend(maps.into_iter().zip([everywhere, on_address]).map(|(map, ports)| (to, map, ports)));
     }
-    requests
+    all
 }
 
 /// The one address that a port is published on, if it is one.
@@ -174,6 +191,19 @@ mod tests {
         assert_eq!(maps(Some("::"), true), [rules::EVERYWHERE6]);
         assert_eq!(maps(Some("10.0.0.1"), true), [rules::ON_ADDRESS]);
         assert_eq!(maps(Some("fd00::1"), true), [rules::ON_ADDRESS6]);
+    }
+
+    #[test]
+    fn the_text_says_the_same() {
+        let ports = [port(None, 8080), port(Some("127.0.0.1"), 8081), port(Some("fd00::1"), 8082)];
+        let text = published("t", &ports, target(true));
+        let lines = [
+            "published { tcp . 8080 : 10.67.0.2 . 80 }",
+            "published_on { 127.0.0.1 . tcp . 8081 : 10.67.0.2 . 80 }",
+            "published6 { tcp . 8080 : ::1 . 80 }",
+            "published6_on { fd00::1 . tcp . 8082 : ::1 . 80 }",
+        ];
+        assert_eq!(text, lines.map(|line| format!("add element inet t {line}\n")).concat());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{AcquireError, OwnedMutexGuard, OwnedSemaphorePermit};
 use super::message::Target;
 use super::notices::Heard;
 use super::transactions::Watch;
-use super::{Change, JOBS_MAX, Network, dns, foreign, rules, wrong};
+use super::{Change, JOBS_MAX, Network, dns, elements, foreign, rules, wrong};
 use crate::events::Kind;
 use crate::id::PublishedPort;
 use crate::refusal::Refusal;
@@ -104,12 +104,11 @@ impl Network {
         };
         let (tools, rules, leads) = (self.tools.clone(), self.rules.clone(), self.leads());
         self.mending.watch.expect();
+        let published: String = leads.iter().map(|(ports, to)| elements::published(&rules.table, ports, *to)).collect();
+        let count = leads.iter().map(|(ports, _)| ports.len()).sum();
         let loaded = async move {
-            let own = rules.clone();
-            beside(move || see_that_it_is_ours(own.comment(), &own.table)).await?;
-            nft::load(&tools, ruleset).await?;
-            let count = leads.iter().map(|(ports, _)| ports.len()).sum();
-            beside(move || leads.iter().try_for_each(|(ports, to)| rules.lead_again(ports, *to))).await?;
+            beside(move || see_that_it_is_ours(rules.comment(), &rules.table)).await?;
+            nft::load(&tools, ruleset + &published).await?;
             drop(quiet);
             Ok(count)
         };
@@ -118,6 +117,10 @@ impl Network {
 
     fn mended(&mut self, done: Result<usize, Refusal>, ctx: &mut Context<Self>) {
         let table = &self.rules.table;
+        if done.is_ok() {
+            // Whoever connected while nothing led on.
+            self.members.values().filter_map(|m| m.held.as_ref()).for_each(|held| held.reserved.turn_away_the_early());
+        }
         let pause = match done {
             _ if self.closing => return,
             Ok(ports) if std::mem::take(&mut self.mending.renew) => {
