@@ -89,6 +89,7 @@ fn config(dir: &Path, spares: usize) -> Config {
         run: dir.to_owned(),
         bridge: "bench0".to_owned(),
         subnet: None,
+        ipv6: true,
         dns: Vec::new(),
         tools: None,
         stop_timeout: Duration::from_secs(1),

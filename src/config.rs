@@ -29,6 +29,8 @@ pub struct Config {
     pub bridge: String,
     /// The bridge's network; without one, the first free of a list is taken.
     pub subnet: Option<Subnet>,
+    /// Networks have IPv6 too, where the host has it.
+    pub ipv6: bool,
     /// The name servers that containers' questions go to; without one, those of the host's `/etc/resolv.conf`.
     pub dns: Vec<SocketAddr>,
     /// Where skopeo, umoci, crun and conmon are taken from, in place of `PATH`.
@@ -108,6 +110,7 @@ struct File {
     run: Option<PathBuf>,
     bridge: Option<String>,
     subnet: Option<String>,
+    ipv6: Option<bool>,
     dns: Option<Vec<String>>,
     tools: Option<PathBuf>,
     stop_timeout: Option<u64>,
@@ -199,6 +202,7 @@ impl Config {
             run,
             bridge: text("bridge").or(file.bridge).unwrap_or_else(|| "gantry0".to_owned()),
             subnet: text("subnet").or(file.subnet).map(|subnet| subnet.parse()).transpose()?,
+            ipv6: file.ipv6.unwrap_or(true),
             dns: texts("dns")
                 .or(file.dns)
                 .unwrap_or_default()
@@ -345,6 +349,7 @@ mod tests {
             run: Some(_),
             bridge: Some(_),
             subnet: Some(_),
+            ipv6: Some(_),
             dns: Some(_),
             tools: Some(_),
             stop_timeout: Some(_),

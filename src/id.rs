@@ -12,6 +12,6 @@ pub use container::{ContainerId, Name};
 pub use exec::ExecId;
 pub use image::ImageRef;
 pub use network::{BRIDGE, NetworkMode, NetworkName, Networking};
-pub use publish::{HostPorts, Proto, Publish, PublishedPort};
+pub use publish::{At, HostPorts, Proto, Publish, PublishedPort};
 pub use signal::Signal;
 pub use volume::VolumeName;

@@ -73,9 +73,9 @@ fn host(endpoints: &[Endpoint]) -> Option<Ipv4Addr> {
 fn hosts(plan: &Plan, endpoints: &[Endpoint]) -> String {
     let names = own_names(&plan.hostname, plan.name.name()).join(" ");
     let mut hosts = LOCAL.to_owned();
-    let mut own: Vec<Ipv4Addr> = endpoints.iter().map(|endpoint| endpoint.ip).collect();
+    let mut own: Vec<IpAddr> = endpoints.iter().flat_map(Endpoint::addresses).collect();
     if own.is_empty() {
-        own.push(Ipv4Addr::LOCALHOST);
+        own.push(Ipv4Addr::LOCALHOST.into());
     }
     for ip in own {
         hosts += &format!("{ip}\t{names}\n");
@@ -126,7 +126,7 @@ fn server(line: &str) -> Option<&str> {
     words.next().filter(|word| *word == "nameserver").map(|_| words.next().unwrap_or_default())
 }
 
-/// A container has addresses of IPv4 alone, and a loopback of its own.
+/// A container has a loopback of its own, and reaches by IPv6 what the host does, which may be nothing.
 fn is_reached(server: &str) -> bool {
     server.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_loopback() && !address.is_unspecified())
 }

@@ -1,7 +1,7 @@
 //! Published ports: what a client asks for, and what was given.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::refusal::Refusal;
@@ -45,8 +45,8 @@ pub enum HostPorts {
 /// `[IP:][HOST[-HOST]:]CTR[-CTR][/tcp|udp]`: a range of container ports and where the host answers for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// The host's address; unspecified means all of them.
-    pub ip: Ipv4Addr,
+    /// The host's address; an unspecified one means all of its family, and none all of both.
+    pub ip: Option<IpAddr>,
     /// The host's ports.
     pub host: HostPorts,
     /// The first container port, never 0.
@@ -77,12 +77,7 @@ impl FromStr for Publish {
             None | Some("" | "0") => None,
             Some(host) => Some(ports(host).filter(|(first, _)| *first > 0).ok_or_else(|| wrong("no host port"))?),
         };
-        let ip = match parts.next() {
-            None => Ipv4Addr::UNSPECIFIED,
-            Some(ip) => {
-                ip.parse::<Ipv4Addr>().ok().filter(is_local).ok_or_else(|| wrong("no IPv4 address of a host"))?
-            }
-        };
+        let ip = parts.next().map(address).transpose().map_err(wrong)?;
         let count = container.1;
         if host.is_some_and(|(_, many)| many != count) {
             return Err(wrong("the two ranges differ in length"));
@@ -97,9 +92,20 @@ impl FromStr for Publish {
     }
 }
 
-/// Neither a group's address nor everyone's.
-fn is_local(ip: &Ipv4Addr) -> bool {
-    !ip.is_multicast() && !ip.is_broadcast()
+/// An address of a host: one of IPv4, or one of IPv6 in brackets.
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    const NONE: &str = "no address of a host, like 192.0.2.1 or [2001:db8::1]";
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let Some(bare) = bare else {
+        let ip = text.parse::<Ipv4Addr>().ok().filter(|ip| !ip.is_multicast() && !ip.is_broadcast());
+        return ip.map(IpAddr::V4).ok_or(NONE);
+    };
+    match bare.parse::<Ipv6Addr>().map_err(|_| NONE)? {
+        // What is sent from ::1 the kernel leads nowhere else.
+        ip if ip.is_loopback() => Err("[::1] cannot be led to a container; 127.0.0.1 can"),
+        ip if ip.is_multicast() || ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some() => Err(NONE),
+        ip => Ok(ip.into()),
+    }
 }
 
 /// The first port of `PORT` or `PORT-PORT`, and how many they are.
@@ -113,8 +119,8 @@ fn ports(text: &str) -> Option<(u16, u16)> {
 /// One port that the host answers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublishedPort {
-    /// The host's address; unspecified means all of them.
-    pub ip: Ipv4Addr,
+    /// The host's address; an unspecified one means all of its family, and none all of both.
+    pub ip: Option<IpAddr>,
     /// The host's port.
     pub host: u16,
     /// The container's port.
@@ -125,7 +131,17 @@ pub struct PublishedPort {
 
 impl fmt::Display for PublishedPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}->{}/{}", self.ip, self.host, self.container, self.proto.as_str())
+        write!(f, "{}->{}/{}", At(self.ip, self.host), self.container, self.proto.as_str())
+    }
+}
+
+/// Where on the host, as the wire spells it.
+#[derive(Clone, Copy, Debug)]
+pub struct At(pub Option<IpAddr>, pub u16);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.0.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), self.1).fmt(f)
     }
 }
 
@@ -136,15 +152,15 @@ mod tests {
     #[test]
     fn every_form_reads() {
         let p: Publish = "80".parse().unwrap();
-        assert_eq!(
-            (p.ip, p.host, p.container, p.count, p.proto),
-            (Ipv4Addr::UNSPECIFIED, HostPorts::Free, 80, 1, Proto::Tcp)
-        );
+        assert_eq!((p.ip, p.host, p.container, p.count, p.proto), (None, HostPorts::Free, 80, 1, Proto::Tcp));
         let p: Publish = "127.0.0.1:8000-8003:80-83/udp".parse().unwrap();
         assert_eq!(
             (p.ip, p.host, p.container, p.count, p.proto),
-            (Ipv4Addr::LOCALHOST, HostPorts::From(8000), 80, 4, Proto::Udp)
+            (Some(Ipv4Addr::LOCALHOST.into()), HostPorts::From(8000), 80, 4, Proto::Udp)
         );
+        let p: Publish = "[2001:db8::1]:8080:80".parse().unwrap();
+        assert_eq!((p.ip, p.host), (Some("2001:db8::1".parse().unwrap()), HostPorts::From(8080)));
+        assert_eq!("[::]::80".parse::<Publish>().unwrap().ip, Some(Ipv6Addr::UNSPECIFIED.into()));
         assert_eq!("127.0.0.1::80".parse::<Publish>().unwrap().host, HostPorts::Free);
         assert_eq!("0:80".parse::<Publish>().unwrap().host, HostPorts::Free);
     }
@@ -167,8 +183,26 @@ mod tests {
             "+80",
             "1:2:3:4",
             "0-65535",
+            "[::1]:80:80",
+            "[fe80::1]:80:80",
+            "[ff02::1]:80:80",
+            "[::ffff:127.0.0.1]:80:80",
+            "[127.0.0.1]:80:80",
+            "::1:80:80",
+            "[::]80:80",
         ] {
             assert!(bad.parse::<Publish>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn ports_are_told_as_they_are_asked_for() {
+        let told = |ip: Option<&str>| {
+            let ip = ip.map(|ip| ip.parse().unwrap());
+            PublishedPort { ip, host: 8080, container: 80, proto: Proto::Tcp }.to_string()
+        };
+        assert_eq!(told(None), "0.0.0.0:8080->80/tcp");
+        assert_eq!(told(Some("127.0.0.1")), "127.0.0.1:8080->80/tcp");
+        assert_eq!(told(Some("2001:db8::1")), "[2001:db8::1]:8080->80/tcp");
     }
 }

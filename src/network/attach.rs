@@ -2,14 +2,16 @@
 //! text that blocks; the actor runs it beside its thread.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use netlink_packet_route::AddressFamily;
+
 use super::host::Base;
-use super::message::Endpoint;
-use super::netns::Namespace;
-use super::nfnl::Nfnl;
+use super::message::{Endpoint, Target};
+use super::netns::{Mould, Namespace};
+use super::nfnl::{self, Nfnl};
 use super::occupied::address_of;
 use super::ports::{Reserved, Unavailable};
 use super::rtnl::Rtnl;
@@ -42,6 +44,10 @@ pub struct Plan {
     pub before: Vec<PublishedPort>,
     /// A namespace made ahead, if there was one.
     pub namespace: Option<Namespace>,
+    /// What else makes one.
+    pub mould: Mould,
+    /// Networks have IPv6.
+    pub v6: bool,
 }
 
 /// What was made.
@@ -65,11 +71,11 @@ impl Plan {
     pub fn make(self) -> Result<Made, Failed> {
         let early = |why| Failed { why, namespace: None };
         let refused = |what: &str, error: io::Error| early(Unavailable::Refused(wrong(what, &error)));
-        let reserved = Reserved::take(&self.publish, &self.before).map_err(early)?;
+        let reserved = Reserved::take(&self.publish, &self.before, self.v6).map_err(early)?;
         fault::point("ports");
         let namespace = match self.own {
-            Some(own) => Namespace::adopt(own),
-            None => self.namespace.map_or_else(Namespace::create, Ok),
+            Some(own) => self.mould.adopt(own),
+            None => self.namespace.map_or_else(|| self.mould.create(), Ok),
         };
         let mut namespace = namespace.map_err(|error| refused("a network namespace", error))?;
         fault::point("namespace");
@@ -106,13 +112,10 @@ pub fn join(host: &mut Rtnl, endpoint: &Endpoint, base: &Base, namespace: &mut N
         )));
     }
     bridge::join(host, base.index, link, (namespace, interface), *ip).map_err(on)?;
-    bridge::introduce(host, base.index, *ip).map_err(on)?;
-    if base.routed {
-        bridge::lead(host, base.index, *ip, base.gateway).map_err(on)?;
-    }
+    bridge::introduce(host, base.index, endpoint.target(), base.routed.then_some(base.gateway)).map_err(on)?;
     fault::point("link");
     let inside = |error: io::Error| wrong(&format!("the address {ip} in the container"), &error);
-    namespace.configure(interface, *ip, base.subnet.prefix).map_err(inside)?;
+    namespace.configure(endpoint).map_err(inside)?;
     fault::point("address");
     Ok(())
 }
@@ -124,7 +127,7 @@ pub fn way_out<'a>(
 ) -> Result<(), Refusal> {
     let Some(out) = endpoints.find(|endpoint| !endpoint.internal) else { return Ok(()) };
     let failed = |error: io::Error| wrong(&format!("the route by {} in the container", out.gateway), &error);
-    namespace.route(&out.interface, out.gateway).map_err(failed)?;
+    namespace.route(out).map_err(failed)?;
     fault::point("route");
     Ok(())
 }
@@ -138,12 +141,12 @@ impl Rules {
 
     fn publish(&self, ports: &[PublishedPort], links: &[(Endpoint, Base)]) -> Result<(), Refusal> {
         let Some((out, _)) = links.iter().find(|(endpoint, _)| !endpoint.internal) else { return Ok(()) };
-        self.lead(ports, out.ip)
+        self.lead(ports, out.target())
     }
 
-    /// Lets the host answer for `ports` with the container at `ip`.
-    pub fn lead(&self, ports: &[PublishedPort], ip: Ipv4Addr) -> Result<(), Refusal> {
-        match elements::publish(&mut lock(&self.nfnl), &self.table, ports, ip) {
+    /// Lets the host answer for `ports` with the container at `to`.
+    pub fn lead(&self, ports: &[PublishedPort], to: Target) -> Result<(), Refusal> {
+        match elements::publish(&mut lock(&self.nfnl), &self.table, ports, to) {
             // Somebody took the table away: when it is put back (`mend.rs`) this container is in the books, and its
             // ports are published with the others'.
             Err(error) if elements::is_missing(&error) => log::warn!("the nft table inet {} is not there", self.table),
@@ -153,22 +156,17 @@ impl Rules {
         Ok(())
     }
 
-    /// The same for ports that may be published already, in a table that was made anew.
-    pub fn lead_again(&self, ports: &[PublishedPort], ip: Ipv4Addr) -> Result<(), Refusal> {
-        let done = elements::publish_again(&mut lock(&self.nfnl), &self.table, ports, ip);
-        done.map_err(|error| self.unpublishable(&error))
-    }
-
     fn unpublishable(&self, error: &io::Error) -> Refusal {
         wrong(&format!("publishing in the nft table inet {}", self.table), error)
     }
 
-    /// Takes the ports of the container at `ip` off the rules, and what was led to it by them.
-    pub fn unpublish(&self, ports: &[PublishedPort], ip: Ipv4Addr) {
-        if let Err(error) = elements::unpublish(&mut lock(&self.nfnl), &self.table, ports, ip) {
+    /// Takes the ports of the container at `from` off the rules, and what was led to it by them.
+    pub fn unpublish(&self, ports: &[PublishedPort], from: Target) {
+        if let Err(error) = elements::unpublish(&mut lock(&self.nfnl), &self.table, ports, from) {
+            let ip = from.ip;
             log::warn!("the ports of {ip} are still in the nft table inet {}: {error}", self.table);
         }
-        self.forget(ports, |nfnl| flows::forget_led(nfnl, ports, ip));
+        self.forget(ports, |nfnl| flows::forget_led(nfnl, ports, from));
     }
 
     /// What cannot be forgotten ends by itself when no packet came for a while.
@@ -185,7 +183,7 @@ impl Rules {
 
     /// The comment of the table; none where there is no table.
     pub fn comment(&self) -> io::Result<Option<String>> {
-        lock(&self.nfnl).table_comment(&self.table)
+        lock(&self.nfnl).table_comment(nfnl::INET, &self.table)
     }
 }
 
@@ -195,7 +193,7 @@ fn lock(socket: &Mutex<Nfnl>) -> MutexGuard<'_, Nfnl> {
 }
 
 /// The host's own addresses, as far as they can be told.
-fn own_addresses() -> Vec<Ipv4Addr> {
-    let addresses = Rtnl::open().and_then(|mut host| host.addresses()).unwrap_or_default();
+fn own_addresses() -> Vec<IpAddr> {
+    let addresses = Rtnl::open().and_then(|mut host| host.addresses(AddressFamily::Unspec)).unwrap_or_default();
     addresses.iter().filter_map(address_of).collect()
 }

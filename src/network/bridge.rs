@@ -1,11 +1,11 @@
 //! The bridge and the links on it, by route netlink. Knows how a link is made, not when; blocks like `rtnl.rs`.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::RouteScope;
@@ -14,8 +14,12 @@ use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
 
-use super::netns::{self, Namespace};
-use super::rtnl::{self, Rtnl};
+use super::message::Target;
+use super::netns::Namespace;
+use super::rtnl::{self, Changes, Rtnl};
+use super::sysctls::Sysctls;
+use super::ula::{self, Ula};
+use super::v6;
 use crate::config::Subnet;
 
 /// What our hardware addresses begin with: locally administered, and what Docker's begin with.
@@ -30,16 +34,35 @@ pub struct Counters {
     pub tx_bytes: u64,
 }
 
-/// Makes the bridge `name`, marked by `alias`, with `gateway` for its address, and answers its index.
-pub fn create(host: &mut Rtnl, name: &str, alias: &str, gateway: Ipv4Addr, subnet: Subnet) -> io::Result<u32> {
+/// Makes the bridge `name`, marked by `alias`, with `gateway` for its address, and with `gateway6`, of so many leading bits,
+/// where it is to have IPv6. Answers its index.
+pub fn create(
+    host: &mut Rtnl,
+    name: &str,
+    alias: &str,
+    (gateway, subnet): (Ipv4Addr, Subnet),
+    gateway6: Option<(Ipv6Addr, u8)>,
+) -> io::Result<u32> {
     // An address of its own: the kernel would give it the lowest of its ports', and change it under the containers'
     // feet as ports come and go.
-    host.add_link(LinkBridge::new(name).address(hardware_address(gateway)).build())?;
+    let bridge = LinkBridge::new(name).address(hardware_address(gateway));
+    // What is for a group goes to all, as it does where nobody asks who is in it. With snooping, the kernel gets ready to ask,
+    // on every port, whenever one comes or goes.
+    host.add_link(bridge.append_info_data(InfoBridge::MulticastSnooping(false)).build())?;
     host.set_link(LinkUnspec::new_with_name(name).alias(alias).build())?;
-    netns::silence_ipv6(name);
+    match gateway6 {
+        Some(_) => v6::admit(&Sysctls::HOST, name),
+        None => v6::silence(&Sysctls::HOST, name),
+    }
     let index = index(host, name)?;
-    host.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(gateway, subnet.prefix).build())?;
-    host.set_link(LinkUnspec::new_with_index(index).up().build())?;
+    let mut changes = Changes::default();
+    changes.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(gateway, subnet.prefix).build());
+    if let Some((gateway6, prefix)) = gateway6 {
+        changes.add_address(v6::address(index, gateway6, prefix));
+        changes.add_address(v6::address(index, ula::ROUTER, Ula::PREFIX));
+    }
+    changes.set_link(LinkUnspec::new_with_index(index).up().build());
+    host.carry_out(changes)?;
     Ok(index)
 }
 
@@ -62,7 +85,7 @@ pub fn join(
     let peer = LinkUnspec::new_with_name(interface).setns_by_fd(namespace.raw()).address(hardware_address(ip)).build();
     let pair = LinkVeth::new(name, interface).controller(bridge);
     host.add_link(pair.set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).build())?;
-    netns::silence_ipv6(name);
+    v6::silence(&Sysctls::HOST, name);
     // Hairpin: a container that asks for a port it publishes itself is answered through the link it asked on.
     let port = InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)]);
     let port = LinkMessageBuilder::<LinkBridgePort>::default()
@@ -98,35 +121,49 @@ pub fn stands(host: &mut Rtnl, name: &str, index: u32) -> io::Result<bool> {
     Ok(host.link(name)?.is_some_and(|link| link.header.index == index))
 }
 
-/// Makes known which hardware address `ip` has on the link `index`, for good: so nobody asks for it, which on a bridge of a
-/// thousand links is a packet to each; and such entries do not count where the kernel bounds those of all namespaces
-/// together (`net.ipv4.neigh.default.gc_thresh3`).
-pub fn introduce(socket: &mut Rtnl, index: u32, ip: Ipv4Addr) -> io::Result<()> {
-    let mut neighbour = neighbour(index, ip);
-    neighbour.header.state = NeighbourState::Permanent;
-    neighbour.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware_address(ip)));
-    socket.set_neighbour(neighbour)
+/// Makes known which hardware address the container at `target` has on the link `index`, for good: so nobody asks for it, which
+/// on a bridge of a thousand links is a packet to each; and such entries do not count where the kernel bounds those of all
+/// namespaces together (`net.ipv4.neigh.default.gc_thresh3`). With `by`, the host's address, it also leads what is for the
+/// container there: the rest of its network is elsewhere.
+pub fn introduce(host: &mut Rtnl, index: u32, target: Target, by: Option<Ipv4Addr>) -> io::Result<()> {
+    let mut changes = Changes::default();
+    for ip in addresses(target) {
+        let mut neighbour = neighbour(index, ip);
+        neighbour.header.state = NeighbourState::Permanent;
+        neighbour.attributes.push(NeighbourAttribute::LinkLayerAddress(hardware_address(target.ip)));
+        changes.set_neighbour(neighbour);
+    }
+    if let Some(gateway) = by {
+        changes.set_route(way_to(index, target.ip).pref_source(gateway).build());
+        target.ip6.iter().for_each(|ip| changes.set_route(v6::way_to(*ip, index)));
+    }
+    host.carry_out(changes)
 }
 
-/// Leads what is for `ip` to the link `index`, where the rest of its network is elsewhere.
-pub fn lead(host: &mut Rtnl, index: u32, ip: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
-    let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).output_interface(index);
-    host.set_route(route.scope(RouteScope::Link).pref_source(gateway).build())
-}
-
-/// Takes back what [`introduce`] and [`lead`] made, as far as it is there.
-pub fn forget(host: &mut Rtnl, index: u32, ip: Ipv4Addr) -> io::Result<()> {
-    let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).output_interface(index);
-    let done = [host.delete_neighbour(neighbour(index, ip)), host.delete_route(route.scope(RouteScope::Link).build())];
+/// Takes back what [`introduce`] made, as far as it is there.
+pub fn forget(host: &mut Rtnl, index: u32, target: Target) -> io::Result<()> {
+    let mut done = vec![host.delete_route(way_to(index, target.ip).build())];
+    done.extend(target.ip6.map(|ip| host.delete_route(v6::way_to(ip, index))));
+    done.extend(addresses(target).map(|ip| host.delete_neighbour(neighbour(index, ip))));
     let is_gone = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::ENODEV));
     done.into_iter().try_for_each(|done| done.or_else(|error| if is_gone(&error) { Ok(()) } else { Err(error) }))
 }
 
-fn neighbour(index: u32, ip: Ipv4Addr) -> NeighbourMessage {
+fn addresses(target: Target) -> impl Iterator<Item = IpAddr> {
+    std::iter::once(target.ip.into()).chain(target.ip6.map(IpAddr::from))
+}
+
+fn way_to(index: u32, ip: Ipv4Addr) -> RouteMessageBuilder<Ipv4Addr> {
+    RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).output_interface(index).scope(RouteScope::Link)
+}
+
+fn neighbour(index: u32, ip: IpAddr) -> NeighbourMessage {
     let mut neighbour = NeighbourMessage::default();
-    neighbour.header.family = AddressFamily::Inet;
     neighbour.header.ifindex = index;
-    neighbour.attributes.push(NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)));
+    (neighbour.header.family, neighbour.attributes) = match ip {
+        IpAddr::V4(ip) => (AddressFamily::Inet, vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(ip))]),
+        IpAddr::V6(ip) => (AddressFamily::Inet6, vec![NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip))]),
+    };
     neighbour
 }
 

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use nix::libc;
 
+use super::message::Target;
 use super::nfnl::{self, Nfnl};
 use super::nfread::{self, Message};
 use crate::id::{Proto, PublishedPort};
@@ -25,28 +26,32 @@ const IDENTITY: [u16; 3] = [TUPLES.0, 12, 18];
 const FILTER: (u16, u16) = (25, 1);
 /// What the filter compares: the protocol's number alone. A kernel before 5.8 knows no filter, and tells all.
 const BY_PROTOCOL: u32 = 1 << 3;
-/// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO`; `CTA_IP_V4_SRC` and `_DST`; `CTA_PROTO_NUM`, `_SRC_PORT` and `_DST_PORT`.
+/// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO`; `CTA_IP_V4_SRC` and `_DST`, and `CTA_IP_V6_SRC` and `_DST`; `CTA_PROTO_NUM`, `_SRC_PORT` and `_DST_PORT`.
 const PARTS: (u16, u16) = (1, 2);
-const ADDRESSES: (u16, u16) = (1, 2);
+const ADDRESSES: [(u16, u16); 2] = [(1, 2), (3, 4)];
 const PORTS: (u16, u16, u16) = (1, 2, 3);
 
 /// One direction of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tuple {
-    from: (Ipv4Addr, u16),
-    to: (Ipv4Addr, u16),
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
 }
 
-/// Forgets what was led to the container at `ip` by `ports`, and tells how much that was.
-pub fn forget_led(nfnl: &mut Nfnl, ports: &[PublishedPort], ip: Ipv4Addr) -> io::Result<usize> {
-    forget(nfnl, ports, |port, _, answered| answered.from == (ip, port.container))
+/// Forgets what was led to the container at `target` by `ports`, and tells how much that was.
+pub fn forget_led(nfnl: &mut Nfnl, ports: &[PublishedPort], target: Target) -> io::Result<usize> {
+    let is_there = |ip: IpAddr| ip == target.ip || target.ip6.is_some_and(|ip6| ip == ip6);
+    forget(nfnl, ports, |port, _, answered| is_there(answered.from.0) && answered.from.1 == port.container)
 }
 
 /// Forgets what came to `ports` of this host, whose addresses are `own`, when nobody was there.
-pub fn forget_early(nfnl: &mut Nfnl, ports: &[PublishedPort], own: &[Ipv4Addr]) -> io::Result<usize> {
+pub fn forget_early(nfnl: &mut Nfnl, ports: &[PublishedPort], own: &[IpAddr]) -> io::Result<usize> {
     let early = |port: &PublishedPort, came: Tuple, answered: Tuple| {
         let ip = came.to.0;
-        let meant = if port.ip.is_unspecified() { own.contains(&ip) || ip.is_loopback() } else { ip == port.ip };
+        let meant = match port.ip {
+            Some(on) if !on.is_unspecified() => ip == on,
+            family => family.is_none_or(|any| any.is_ipv4() == ip.is_ipv4()) && (own.contains(&ip) || ip.is_loopback()),
+        };
         meant && answered.from == came.to
     };
     forget(nfnl, ports, early)
@@ -67,22 +72,25 @@ fn forget(
     for port in ports.iter().filter(|port| port.proto == Proto::Udp) {
         by_number.entry(port.host).or_default().push(port);
     }
-    let mut stale = Vec::new();
-    nfnl.dump(GET, nfnl::IP[0], &of_udp(), |flow| {
-        let Some((came, answered)) = tuple(flow, TUPLES.0).zip(tuple(flow, TUPLES.1)) else { return };
-        let mut there = by_number.get(&came.to.1).into_iter().flatten();
-        if there.any(|port| meant(port, came, answered)) {
-            stale.push(identity(flow));
+    let count = nfnl::IP.into_iter().map(|family| {
+        let mut stale = Vec::new();
+        nfnl.dump(GET, family, &of_udp(), |flow| {
+            let Some((came, answered)) = tuple(flow, TUPLES.0).zip(tuple(flow, TUPLES.1)) else { return };
+            let mut there = by_number.get(&came.to.1).into_iter().flatten();
+            if there.any(|port| meant(port, came, answered)) {
+                stale.push(identity(flow));
+            }
+        })?;
+        for flow in &stale {
+            match nfnl.change(DELETE, family, flow) {
+                // It went by itself.
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                done => done?,
+            }
         }
-    })?;
-    for flow in &stale {
-        match nfnl.change(DELETE, nfnl::IP[0], flow) {
-            // It went by itself.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            done => done?,
-        }
-    }
-    Ok(stale.len())
+        Ok(stale.len())
+    });
+    count.sum()
 }
 
 /// Asks for the flows of UDP alone.
@@ -100,11 +108,15 @@ fn of_udp() -> Vec<u8> {
 fn tuple(flow: &Message<'_>, which: u16) -> Option<Tuple> {
     let tuple = flow.attribute(which)?;
     let (ip, proto) = (nfread::find(tuple, PARTS.0)?, nfread::find(tuple, PARTS.1)?);
-    let address = |kind| Some(Ipv4Addr::from(<[u8; 4]>::try_from(nfread::find(ip, kind)?).ok()?));
+    let address = |[v4, v6]: [u16; 2]| match nfread::find(ip, v4) {
+        Some(bytes) => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        None => Some(IpAddr::from(<[u8; 16]>::try_from(nfread::find(ip, v6)?).ok()?)),
+    };
     let port = |kind| Some(u16::from_be_bytes(nfread::find(proto, kind)?.try_into().ok()?));
     let number = nfread::find(proto, PORTS.0)?;
     let udp = number == [Proto::Udp.number()];
-    let (from, to) = ((address(ADDRESSES.0)?, port(PORTS.1)?), (address(ADDRESSES.1)?, port(PORTS.2)?));
+    let (from, to) = (address(ADDRESSES.map(|kinds| kinds.0))?, address(ADDRESSES.map(|kinds| kinds.1))?);
+    let (from, to) = ((from, port(PORTS.1)?), (to, port(PORTS.2)?));
     udp.then_some(Tuple { from, to })
 }
 

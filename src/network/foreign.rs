@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::tools::{Tools, nft};
 use crate::worker::beside;
 
-/// The table `ip filter` and the chain in it that Docker leaves to others.
+/// The table `filter`, of `ip` and of `ip6`, and the chain in it that Docker leaves to others.
 pub const DOCKER: (&str, &str) = ("filter", "DOCKER-USER");
 /// `NF_INET_FORWARD`, `NF_DROP`.
 const FORWARD: u32 = 2;
@@ -49,10 +49,11 @@ impl Obstacle {
     /// What is in the way, and the line to add.
     pub fn describe(&self, bridge: &str) -> String {
         let Self { family, table, chain, docker } = self;
-        let family = if *family == nfnl::INET { "inet" } else { "ip" };
+        let tool = if *family == nfnl::IP[1] { "ip6tables" } else { "iptables" };
+        let family = name_of(*family);
         let remedy = match (docker, table.as_str()) {
             (true, _) => format!(
-                "iptables -I DOCKER-USER -i {bridge}+ -j ACCEPT && iptables -I DOCKER-USER -o {bridge}+ -j ACCEPT \
+                "{tool} -I DOCKER-USER -i {bridge}+ -j ACCEPT && {tool} -I DOCKER-USER -o {bridge}+ -j ACCEPT \
                  (which firewall-cooperate = true does by itself)"
             ),
             (_, "firewalld") => format!("firewall-cmd --zone=trusted --add-interface={bridge}"),
@@ -65,13 +66,27 @@ impl Obstacle {
     }
 }
 
+/// A family as nft calls it.
+fn name_of(family: u8) -> &'static str {
+    match family {
+        nfnl::INET => "inet",
+        family if family == nfnl::IP[1] => "ip6",
+        _ => "ip",
+    }
+}
+
+/// The families that networks have.
+fn families(v6: bool) -> impl Iterator<Item = u8> {
+    nfnl::IP.into_iter().take(if v6 { 2 } else { 1 })
+}
+
 /// What is in the way of `bridge`: chains on the forward hook that drop, in tables that do not mention the bridge.
-pub fn obstacles(nfnl: &mut Nfnl, bridge: &str) -> io::Result<Vec<Obstacle>> {
+pub fn obstacles(nfnl: &mut Nfnl, bridge: &str, v6: bool) -> io::Result<Vec<Obstacle>> {
     let (mut forwarding, mut docker) = (Vec::new(), Vec::new());
     nfnl.dump(Verb::GetChain.kind(), 0, &[], |chain| {
         let text = |kind| chain.text(kind).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
         let (family, table, name) = (chain.family, text(CHAIN.0), text(CHAIN.1));
-        if family != nfnl::INET && family != nfnl::IP[0] {
+        if family != nfnl::INET && families(v6).all(|ours| ours != family) {
             return;
         }
         if (table.as_str(), name.as_str()) == DOCKER {
@@ -168,10 +183,10 @@ fn comment(bridge: &str) -> String {
     format!("gantry {bridge}")
 }
 
-/// Whether our leave stands in Docker's chain; none where there is no such chain.
-fn has_leave(nfnl: &mut Nfnl, bridge: &str) -> io::Result<Option<bool>> {
+/// Whether our leave stands in Docker's chain of that family; none where there is no such chain.
+fn has_leave(nfnl: &mut Nfnl, family: u8, bridge: &str) -> io::Result<Option<bool>> {
     let mut there = false;
-    nfnl.dump(Verb::GetChain.kind(), nfnl::IP[0], &[], |chain| {
+    nfnl.dump(Verb::GetChain.kind(), family, &[], |chain| {
         let is = |kind, name: &str| chain.text(kind) == Some(name.as_bytes());
         there |= is(CHAIN.0, DOCKER.0) && is(CHAIN.1, DOCKER.1);
     })?;
@@ -179,31 +194,34 @@ fn has_leave(nfnl: &mut Nfnl, bridge: &str) -> io::Result<Option<bool>> {
         return Ok(None);
     }
     let own = comment(bridge);
-    Ok(Some(rules(nfnl, nfnl::IP[0], DOCKER.0)?.iter().any(|rule| rule.chain == DOCKER.1 && rule.comment == own)))
+    Ok(Some(rules(nfnl, family, DOCKER.0)?.iter().any(|rule| rule.chain == DOCKER.1 && rule.comment == own)))
 }
 
 /// What lets through Docker's chain what comes from our bridges or goes there. What does may still be dropped, by our own
 /// rules. (As iptables can show it: it refuses to touch a chain with anything else.)
-fn leave(bridge: &str) -> String {
-    let (table, chain) = DOCKER;
+fn leave(family: u8, bridge: &str) -> String {
+    let ((table, chain), family) = (DOCKER, name_of(family));
     let names = [bridge.to_owned(), format!("{}*", LinkNames::new(bridge).prefix())];
     let both = names.iter().flat_map(|name| ["iifname", "oifname"].map(|which| (which, name)));
     let rule = |(which, name): (&str, &String)| {
         let comment = comment(bridge);
-        format!("insert rule ip {table} {chain} {which} \"{name}\" counter accept comment \"{comment}\"\n")
+        format!("insert rule {family} {table} {chain} {which} \"{name}\" counter accept comment \"{comment}\"\n")
     };
     both.map(rule).collect()
 }
 
 /// Takes our leave out of Docker's chain, and says whether it was there. Blocks.
 pub fn withdraw(bridge: &str) -> Result<bool, Refusal> {
-    let done = Nfnl::open().and_then(|mut nfnl| remove(&mut nfnl, bridge));
+    let done = Nfnl::open().and_then(|mut nfnl| {
+        let [v4, v6] = nfnl::IP.map(|family| remove(&mut nfnl, family, bridge));
+        Ok(v4? | v6?)
+    });
     done.map_err(|error| wrong("gantry's rules in the chain DOCKER-USER", &error))
 }
 
-fn remove(nfnl: &mut Nfnl, bridge: &str) -> io::Result<bool> {
+fn remove(nfnl: &mut Nfnl, family: u8, bridge: &str) -> io::Result<bool> {
     let own = comment(bridge);
-    let rules = rules(nfnl, nfnl::IP[0], DOCKER.0)?;
+    let rules = rules(nfnl, family, DOCKER.0)?;
     let ours = rules.iter().filter(|rule| rule.chain == DOCKER.1 && rule.comment == own);
     let requests: Vec<_> = ours
         .map(|rule| {
@@ -211,16 +229,16 @@ fn remove(nfnl: &mut Nfnl, bridge: &str) -> io::Result<bool> {
             nfnl::text(&mut attributes, RULE.0, DOCKER.0);
             nfnl::text(&mut attributes, RULE.1, DOCKER.1);
             nfnl::attribute(&mut attributes, RULE.2, &rule.handle);
-            Request { verb: Verb::DeleteRule, family: nfnl::IP[0], flags: 0, attributes }
+            Request { verb: Verb::DeleteRule, family, flags: 0, attributes }
         })
         .collect();
     if requests.is_empty() { Ok(false) } else { nfnl.commit(&requests).map(|()| true) }
 }
 
 /// What `check` says: nothing is in the way, or what is.
-pub fn try_forward(bridge: &str, cooperate: bool) -> Result<String, Refusal> {
+pub fn try_forward(bridge: &str, cooperate: bool, v6: bool) -> Result<String, Refusal> {
     let mut nfnl = Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-    let found = obstacles(&mut nfnl, bridge).map_err(|error| wrong("the host's rules", &error))?;
+    let found = obstacles(&mut nfnl, bridge, v6).map_err(|error| wrong("the host's rules", &error))?;
     let in_the_way: Vec<_> = found.iter().filter(|obstacle| !(cooperate && obstacle.docker)).collect();
     match in_the_way.first() {
         None => Ok("no chain of others drops what is forwarded".to_owned()),
@@ -232,18 +250,20 @@ pub fn try_forward(bridge: &str, cooperate: bool) -> Result<String, Refusal> {
 }
 
 /// Asks for leave where that is wished and to be had, and gives what is in the way all the same.
-async fn see_to_it(tools: Tools, bridge: String, cooperate: bool) -> Result<Vec<String>, Refusal> {
-    let name = bridge.clone();
-    let missing = beside(move || {
-        let found = Nfnl::open().and_then(|mut nfnl| has_leave(&mut nfnl, &name));
-        found.map(|leave| leave == Some(false)).map_err(|error| wrong("the chain DOCKER-USER", &error))
-    });
-    if cooperate && missing.await? {
-        nft::load(&tools, leave(&bridge)).await?;
-        log::info!("the chain DOCKER-USER lets through what is forwarded for {bridge}");
+async fn see_to_it(tools: Tools, bridge: String, cooperate: bool, v6: bool) -> Result<Vec<String>, Refusal> {
+    for family in families(v6).filter(|_| cooperate) {
+        let name = bridge.clone();
+        let missing = beside(move || {
+            let found = Nfnl::open().and_then(|mut nfnl| has_leave(&mut nfnl, family, &name));
+            found.map(|leave| leave == Some(false)).map_err(|error| wrong("the chain DOCKER-USER", &error))
+        });
+        if missing.await? {
+            nft::load(&tools, leave(family, &bridge)).await?;
+            log::info!("the chain DOCKER-USER of {} lets through what is forwarded for {bridge}", name_of(family));
+        }
     }
     beside(move || {
-        let found = Nfnl::open().and_then(|mut nfnl| obstacles(&mut nfnl, &bridge));
+        let found = Nfnl::open().and_then(|mut nfnl| obstacles(&mut nfnl, &bridge, v6));
         let found = found.map_err(|error| wrong("the host's rules", &error))?;
         Ok(found.iter().map(|obstacle| obstacle.describe(&bridge)).collect())
     })
@@ -257,9 +277,9 @@ impl Network {
         let turn = self.turn.clone().lock_owned().into_actor(self);
         ctx.spawn(turn.then(|turn, network, _| {
             let (tools, bridge, cooperate) = (network.tools.clone(), network.rules.table.clone(), network.cooperate);
-            let closing = network.closing;
+            let (closing, v6) = (network.closing, network.v6);
             let seen = async move {
-                let seen = if closing { Ok(Vec::new()) } else { see_to_it(tools, bridge, cooperate).await };
+                let seen = if closing { Ok(Vec::new()) } else { see_to_it(tools, bridge, cooperate, v6).await };
                 drop(turn);
                 seen
             };
@@ -284,10 +304,11 @@ mod tests {
 
     #[test]
     fn the_leave_names_our_bridges_and_no_others() {
-        let text = leave("gantry0");
+        let text = leave(nfnl::IP[0], "gantry0");
         assert_eq!(text.lines().count(), 4);
         assert!(text.contains("iifname \"gantry0\" counter accept comment \"gantry gantry0\""), "{text}");
         assert!(text.contains("oifname \"gantry0.*\""), "{text}");
+        assert!(leave(nfnl::IP[1], "gantry0").lines().all(|line| line.starts_with("insert rule ip6 filter ")));
     }
 
     #[test]
@@ -296,6 +317,8 @@ mod tests {
             Obstacle { family, table: table.to_owned(), chain: "FORWARD".to_owned(), docker }.describe("gantry0")
         };
         assert!(obstacle(2, "filter", true).contains("iptables -I DOCKER-USER -i gantry0+ -j ACCEPT"));
+        assert!(obstacle(10, "filter", true).contains("ip6tables -I DOCKER-USER -i gantry0+ -j ACCEPT"));
+        assert!(obstacle(10, "mine", false).contains("nft 'insert rule ip6 mine FORWARD"));
         assert!(obstacle(1, "firewalld", false).contains("firewall-cmd"));
         assert!(obstacle(1, "mine", false).contains("nft 'insert rule inet mine FORWARD iifname \"gantry0*\" accept;"));
     }

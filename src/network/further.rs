@@ -8,8 +8,9 @@ use super::lock::Lock;
 use super::members::closing;
 use super::message::{Create, Row};
 use super::nets::Net;
-use super::occupied::occupied;
+use super::occupied::{free_ula, occupied};
 use super::rtnl::Rtnl;
+use super::ula::Ula;
 use super::{Change, Network, bridge, dns, forwarding, pool, rules, subnet, sweep, wrong};
 use crate::config::Subnet;
 use crate::events::Kind;
@@ -25,6 +26,8 @@ pub struct Wish {
     pub alias: String,
     pub subnet: Option<Subnet>,
     pub internal: bool,
+    /// Whose addresses of IPv6 it is to have: the daemon's first bridge, and what the network is called.
+    pub v6: Option<(String, NetworkName)>,
 }
 
 impl Network {
@@ -45,7 +48,7 @@ impl Network {
             let sockets = dns::Sockets::bind(&base.bridge, base.gateway)?;
             nft::load(&tools, rules::add(&table, &base, internal, sockets.ports()?)).await?;
             fault::point("further-rules");
-            let resolver = dns::Server::start(sockets, base.subnet, forwarder)?;
+            let resolver = dns::Server::start(sockets, base.range(), forwarder)?;
             Ok((base, resolver))
         };
         Box::pin(made.into_actor(self).then(move |made: Result<(Base, dns::Server), Refusal>, network, _| match made {
@@ -76,7 +79,8 @@ impl Network {
             slot.ok_or_else(|| Refusal::busy(format_args!("{} networks are there, the most there can be", u8::MAX)))?;
         let bridge = self.names.bridge(slot);
         host.record(Step::Link { name: bridge.clone() })?;
-        Ok((slot, Wish { bridge, alias: host.alias.clone(), subnet: create.subnet, internal: create.internal }))
+        let v6 = self.v6.then(|| (self.rules.table.clone(), create.name.clone()));
+        Ok((slot, Wish { bridge, alias: host.alias.clone(), subnet: create.subnet, internal: create.internal, v6 }))
     }
 
     /// Removes a network that nobody is on, in its turn.
@@ -153,10 +157,15 @@ fn lay(wish: &Wish) -> Result<Base, Refusal> {
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
     let subnet = subnet::choose(wish.subnet, &occupied(&mut host, |_| false)?)?;
     let gateway = pool::gateway(subnet);
-    let index = bridge::create(&mut host, &wish.bridge, &wish.alias, gateway, subnet);
+    let ula = match &wish.v6 {
+        Some((bridge, name)) => free_ula(&mut host, bridge, name.as_str())?,
+        None => None,
+    };
+    let gateway6 = ula.map(|ula| (ula.gateway(), Ula::PREFIX));
+    let index = bridge::create(&mut host, &wish.bridge, &wish.alias, (gateway, subnet), gateway6);
     let index = index.map_err(|error| wrong(&format!("the bridge {}", wish.bridge), &error))?;
     if !wish.internal {
         forwarding::open_loopback(&wish.bridge)?;
     }
-    Ok(Base { bridge: wish.bridge.clone(), index, subnet, gateway, routed: false })
+    Ok(Base { bridge: wish.bridge.clone(), index, subnet, gateway, ula, routed: false })
 }

@@ -2,7 +2,8 @@
 //!
 //! To the containers it is one network. What is for a container on a further bridge is routed there, by a route of its
 //! own; and whoever asks, on one bridge, for the hardware address of somebody on another is told the host's
-//! (`proxy_arp`, in the kernel's `Documentation/networking/ip-sysctl.rst`). What is sent to everybody stays on its bridge.
+//! (`proxy_arp`, in the kernel's `Documentation/networking/ip-sysctl.rst`). Of IPv6 nobody asks: all of it goes by the host
+//! (`v6.rs`). What is sent to everybody stays on its bridge.
 
 use actix::prelude::*;
 
@@ -126,7 +127,8 @@ impl Network {
         host.record(Step::Link { name: bridge.clone() })?;
         let more = net.more.iter().map(|part| part.base.bridge.clone());
         let others = std::iter::once(net.base.bridge.clone()).chain(more).collect();
-        let wish = Wish { bridge, alias: host.alias.clone(), subnet: Some(net.base.subnet), internal: net.internal };
+        let wish =
+            Wish { bridge, alias: host.alias.clone(), subnet: Some(net.base.subnet), internal: net.internal, v6: None };
         Ok((wish, net.base.clone(), others, net.internal))
     }
 
@@ -155,7 +157,8 @@ fn lay(wish: &Wish, first: &Base) -> Result<Base, Refusal> {
     let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
     // The gateway's address alone, for its network is the first one's but for those who are on this one.
     let alone = Subnet { prefix: 32, ..first.subnet };
-    let index = bridge::create(&mut host, &wish.bridge, &wish.alias, first.gateway, alone);
+    let gateway6 = first.ula.map(|ula| (ula.gateway(), 128));
+    let index = bridge::create(&mut host, &wish.bridge, &wish.alias, (first.gateway, alone), gateway6);
     let index = index.map_err(|error| wrong(&format!("the bridge {}", wish.bridge), &error))?;
     for bridge in [&wish.bridge, &first.bridge] {
         forwarding::answer_for_others(bridge)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::message::Endpoint;
+use super::message::{Endpoint, Target};
 use super::notices::Heard;
 use super::rtnl::{self, Rtnl};
 use super::seats::Seat;
@@ -14,8 +14,8 @@ use super::{Change, Network, bridge};
 /// How long a link may take to vanish before it is deleted: some process is still in its namespace then.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// A bridge, and an address that is behind it.
-pub type Place = (u32, Ipv4Addr);
+/// A bridge, and who is behind it.
+pub type Place = (u32, Target);
 
 /// Has the host forget who was where. Blocks.
 pub fn forget(places: &[Place]) {
@@ -23,12 +23,12 @@ pub fn forget(places: &[Place]) {
         return;
     }
     let mut host = Rtnl::open();
-    for (index, ip) in places {
+    for (index, target) in places {
         let done = match &mut host {
-            Ok(host) => bridge::forget(host, *index, *ip),
+            Ok(host) => bridge::forget(host, *index, *target),
             Err(error) => Err(std::io::Error::other(error.to_string())),
         };
-        done.unwrap_or_else(|error| log::warn!("the host still knows where {ip} was: {error}"));
+        done.unwrap_or_else(|error| log::warn!("the host still knows where {} was: {error}", target.ip));
     }
 }
 
@@ -111,13 +111,13 @@ impl Network {
     /// What the host knows of whoever has the seat.
     pub(super) fn place(&self, endpoint: &Endpoint, seat: &Seat) -> Option<Place> {
         let base = self.nets.get(&endpoint.network)?.base_of(seat)?;
-        Some((base.index, endpoint.ip))
+        Some((base.index, endpoint.target()))
     }
 
     /// The same for one that is about to vanish.
     pub(super) fn place_left(&self, leaving: &Leaving) -> Option<Place> {
         let net = self.nets.values().find(|net| net.slot == leaving.slot)?;
-        Some((net.base_of(&leaving.seat)?.index, leaving.seat.ip()))
+        Some((net.base_of(&leaving.seat)?.index, net.target(&leaving.seat)))
     }
 
     fn remind(link: String, ctx: &mut Context<Self>) {

@@ -42,7 +42,7 @@ impl Network {
         if held.namespace.is_none() || held.attachment.shared.is_some() {
             return Err(Refusal::wrong_state("its network is not its own"));
         }
-        member.leads = held.answers_at().map(|ip| (held.reserved.ports().to_vec(), ip));
+        member.leads = held.answers_at().map(|to| (held.reserved.ports().to_vec(), to));
         member.changing = member.held.take();
         Ok(())
     }
@@ -256,7 +256,7 @@ fn unplug(held: &Held, name: &NetworkName, rules: &Rules) -> Result<(Unplug, usi
     let (gone, rest): (Vec<_>, Vec<_>) = endpoints.iter().cloned().partition(|endpoint| endpoint.network == *name);
     let gone = gone.into_iter().next().ok_or_else(|| Refusal::internal("a link that was found is gone"))?;
     let ports = held.reserved.ports().to_vec();
-    let led_out = held.answers_at() == Some(gone.ip);
+    let led_out = held.answers_at() == Some(gone.target());
     if led_out && !ports.is_empty() && rest.iter().all(|endpoint| endpoint.internal) {
         return Err(Refusal::in_use(format_args!("its published ports lead to it by the network {name} alone")));
     }
@@ -267,13 +267,13 @@ impl Unplug {
     /// Takes it away; its ports, and what it leads out, go by the next. Blocks.
     fn carry_out(self) -> Result<(), Refusal> {
         if self.led_out {
-            self.rules.unpublish(&self.ports, self.gone.ip);
+            self.rules.unpublish(&self.ports, self.gone.target());
         }
         let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
         let deleted = bridge::delete(&mut host, &self.gone.link);
         deleted.map_err(|error| wrong(&format!("the link {}", self.gone.link), &error))?;
         let Some(next) = self.rest.iter().find(|endpoint| self.led_out && !endpoint.internal) else { return Ok(()) };
-        self.rules.lead(&self.ports, next.ip)?;
+        self.rules.lead(&self.ports, next.target())?;
         let mut namespace =
             Namespace::of(self.namespace).map_err(|error| wrong("the container's namespace", &error))?;
         attach::way_out(std::iter::once(next), &mut namespace)

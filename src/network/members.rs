@@ -8,14 +8,15 @@ use futures::FutureExt as _;
 use tokio::sync::{oneshot, watch};
 
 use super::attach::{Failed, Made, Plan};
-use super::message::{Attach, Attachment, Before, Endpoint, Identity, Shared};
+use super::message::{Attach, Attachment, Before, Endpoint, Identity, Shared, Target};
 use super::netns::{self, LINK};
 use super::ports::{self, Reserved, Unavailable};
 use super::seats::{Refused, Seat, Wish};
 use super::{Change, Network, dns, growth, leaving};
-use crate::events::Kind;
 use crate::fault;
-use crate::id::{ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort};
+use crate::id::{
+    At, ContainerId, HostPorts, Name, NetworkMode, NetworkName, Networking, Proto, Publish, PublishedPort,
+};
 use crate::refusal::Refusal;
 
 /// What came of making an attachment, and what it was to be made of.
@@ -35,7 +36,7 @@ pub struct Member {
     /// The same while its networks are being changed.
     pub changing: Option<Held>,
     /// What the rules have of it while that is being changed: its ports, and where they lead.
-    pub leads: Option<(Vec<PublishedPort>, Ipv4Addr)>,
+    pub leads: Option<(Vec<PublishedPort>, Target)>,
     /// Who waits for it to be gone. Not empty while it is on its way there: it is to leave at once.
     pub waiting: Vec<oneshot::Sender<()>>,
 }
@@ -60,8 +61,8 @@ impl Held {
     }
 
     /// Where its published ports lead.
-    pub fn answers_at(&self) -> Option<Ipv4Addr> {
-        self.own().iter().find(|endpoint| !endpoint.internal).map(|endpoint| endpoint.ip)
+    pub fn answers_at(&self) -> Option<Target> {
+        self.own().iter().find(|endpoint| !endpoint.internal).map(Endpoint::target)
     }
 }
 
@@ -88,13 +89,17 @@ impl Member {
             name: self.name.name().to_owned(),
             tag: self.name.tag().to_owned(),
             aliases: self.networking.alias.iter().cloned().collect(),
-            addresses: vec![endpoint.ip.into()],
+            addresses: endpoint.addresses().collect(),
             servers: self.dns.clone(),
         }
     }
 
-    fn has(&self, ip: Ipv4Addr, port: u16, proto: Proto) -> bool {
-        let meets = |other: Ipv4Addr| other == ip || other.is_unspecified() || ip.is_unspecified();
+    fn has(&self, ip: Option<IpAddr>, port: u16, proto: Proto) -> bool {
+        let meet = |one: IpAddr, other: IpAddr| {
+            one.is_ipv4() == other.is_ipv4() && (one == other || one.is_unspecified() || other.is_unspecified())
+        };
+        // None is every address of both families.
+        let meets = |other: Option<IpAddr>| ip.zip(other).is_none_or(|(ip, other)| meet(ip, other));
         if let Some(held) = &self.held {
             let ports = held.reserved.ports().iter();
             return ports.clone().any(|had| had.host == port && had.proto == proto && meets(had.ip));
@@ -205,7 +210,8 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let namespace = if own.is_some() { None } else { self.spares.take() };
-        let mut plan = Plan { links: Vec::new(), rules: self.rules.clone(), publish, own, before, namespace };
+        let (rules, mould, v6) = (self.rules.clone(), self.spares.mould(), self.v6);
+        let mut plan = Plan { links: Vec::new(), rules, publish, own, before, namespace, mould, v6 };
         let mut endpoints = Vec::new();
         let none = Vec::new();
         let names = if let NetworkMode::On(names) = &networking.mode { names } else { &none };
@@ -308,11 +314,6 @@ impl Network {
         Ok(attachment)
     }
 
-    pub(super) fn tell(&self, member: &Member, action: &'static str, endpoint: &Endpoint) {
-        let details = vec![("container", member.name.to_string()), ("ip", endpoint.ip.to_string())];
-        self.bus.publish(Kind::Network, endpoint.network.as_str(), action, details);
-    }
-
     /// Sees to what a failed attempt leaves, and tells why it failed.
     fn fail(
         &mut self,
@@ -334,11 +335,11 @@ impl Network {
     }
 
     /// Who has the port that `id` wanted: another container, or else a process that is none of ours.
-    fn taken(&self, id: &ContainerId, ip: Ipv4Addr, port: u16, proto: Proto) -> Refusal {
+    fn taken(&self, id: &ContainerId, ip: Option<IpAddr>, port: u16, proto: Proto) -> Refusal {
         let others = self.members.iter().filter(|(other, member)| *other != id && member.has(ip, port, proto));
         let holder = others.map(|(_, member)| member).max_by_key(|member| member.is_settled());
         let holder = holder.map_or_else(|| "a process of this host".to_owned(), |member| member.name.to_string());
-        Refusal::in_use(format_args!("port {ip}:{port}/{} is in use by {holder}", proto.as_str()))
+        Refusal::in_use(format_args!("port {}/{} is in use by {holder}", At(ip, port), proto.as_str()))
     }
 
     /// Takes a settled container off its networks.
@@ -352,7 +353,7 @@ impl Network {
         let places: Vec<_> = own.iter().zip(&seats).filter_map(|(endpoint, seat)| self.place(endpoint, seat)).collect();
         // In this order: a process that gets a port must get its traffic too.
         let unpublished = self.job(move || {
-            answers_at.into_iter().for_each(|ip| rules.unpublish(reserved.ports(), ip));
+            answers_at.into_iter().for_each(|from| rules.unpublish(reserved.ports(), from));
             fault::point("unpublished");
             drop(reserved);
             fault::point("ports-freed");

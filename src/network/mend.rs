@@ -1,15 +1,15 @@
 //! Our table, taken away by somebody else (`nft flush ruleset`, a firewall that starts anew), and put back: the kernel
 //! tells of it (`transactions.rs`), and what stood in the table stands in our books.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::{AcquireError, OwnedMutexGuard, OwnedSemaphorePermit};
 
+use super::message::Target;
 use super::notices::Heard;
 use super::transactions::Watch;
-use super::{Change, JOBS_MAX, Network, dns, foreign, rules, wrong};
+use super::{Change, JOBS_MAX, Network, dns, elements, foreign, rules, wrong};
 use crate::events::Kind;
 use crate::id::PublishedPort;
 use crate::refusal::Refusal;
@@ -30,6 +30,8 @@ pub struct Mending {
     again: bool,
     /// It is to be made anew, though nobody took it away.
     renew: bool,
+    /// The table has its companion ([`rules::quiet`]).
+    pub quiet: bool,
     /// What went wrong the last time: told once.
     failure: Option<String>,
 }
@@ -38,9 +40,10 @@ pub struct Mending {
 type Quiet = (OwnedMutexGuard<()>, Result<OwnedSemaphorePermit, AcquireError>);
 
 impl Mending {
-    /// Of the table `inet TABLE`, which is whole.
-    pub fn of(table: &str) -> Self {
-        Self { watch: Watch::over(table, foreign::DOCKER), at_work: false, again: false, renew: false, failure: None }
+    /// Of the table `inet TABLE`, which is whole, and has its companion or not.
+    pub fn of(table: &str, quiet: bool) -> Self {
+        let watch = Watch::over(table, foreign::DOCKER);
+        Self { watch, at_work: false, again: false, renew: false, quiet, failure: None }
     }
 }
 
@@ -101,12 +104,11 @@ impl Network {
         };
         let (tools, rules, leads) = (self.tools.clone(), self.rules.clone(), self.leads());
         self.mending.watch.expect();
+        let published: String = leads.iter().map(|(ports, to)| elements::published(&rules.table, ports, *to)).collect();
+        let count = leads.iter().map(|(ports, _)| ports.len()).sum();
         let loaded = async move {
-            let own = rules.clone();
-            beside(move || see_that_it_is_ours(own.comment(), &own.table)).await?;
-            nft::load(&tools, ruleset).await?;
-            let count = leads.iter().map(|(ports, _)| ports.len()).sum();
-            beside(move || leads.iter().try_for_each(|(ports, ip)| rules.lead_again(ports, *ip))).await?;
+            beside(move || see_that_it_is_ours(rules.comment(), &rules.table)).await?;
+            nft::load(&tools, ruleset + &published).await?;
             drop(quiet);
             Ok(count)
         };
@@ -115,6 +117,10 @@ impl Network {
 
     fn mended(&mut self, done: Result<usize, Refusal>, ctx: &mut Context<Self>) {
         let table = &self.rules.table;
+        if done.is_ok() {
+            // Whoever connected while nothing led on.
+            self.members.values().filter_map(|m| m.held.as_ref()).for_each(|held| held.reserved.turn_away_the_early());
+        }
         let pause = match done {
             _ if self.closing => return,
             Ok(ports) if std::mem::take(&mut self.mending.renew) => {
@@ -157,16 +163,20 @@ impl Network {
         for net in self.nets.values() {
             let ports = net.resolver.as_ref().map(dns::Server::ports).ok_or_else(closed)?;
             match net.slot {
-                0 => whole = Ok(rules::table(&net.base.bridge, net.base.subnet, net.base.gateway, ports)),
+                0 => whole = Ok(rules::table(&net.base, self.v6, ports)),
                 _ => further += &rules::add(table, &net.base, net.internal, ports),
             }
             further += &net.parts("add", table);
+        }
+        if self.mending.quiet {
+            further += &rules::not_quiet(table);
+            further += &rules::quiet(table);
         }
         Ok(rules::none(table) + &whole? + &further)
     }
 
     /// What is published, and where each leads.
-    fn leads(&self) -> Vec<(Vec<PublishedPort>, Ipv4Addr)> {
+    fn leads(&self) -> Vec<(Vec<PublishedPort>, Target)> {
         let held = self.members.values().filter_map(|member| match &member.held {
             Some(held) => Some((held.reserved.ports().to_vec(), held.answers_at()?)),
             None => member.leads.clone(),

@@ -1,6 +1,6 @@
 //! What the network can be asked, and what it answers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -8,6 +8,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use super::Network;
+use super::ula::Ula;
 use crate::config::Subnet;
 use crate::id::{ContainerId, Name, NetworkName, Networking, Publish, PublishedPort};
 use crate::link::Post;
@@ -127,8 +128,41 @@ pub struct Endpoint {
     pub prefix: u8,
     /// The host's address on the network.
     pub gateway: Ipv4Addr,
+    /// What it has of IPv6; none where the network has none.
+    pub v6: Option<V6>,
     /// The network has no way out.
     pub internal: bool,
+}
+
+/// What a link has of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct V6 {
+    /// The container's address.
+    pub ip: Ipv6Addr,
+    /// The network's addresses.
+    pub ula: Ula,
+}
+
+impl Endpoint {
+    /// The container's addresses, that of IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v6 = self.v6.map(|v6| v6.ip.into());
+        std::iter::once(self.ip.into()).chain(v6)
+    }
+
+    /// Where ports lead that are published for it.
+    pub fn target(&self) -> Target {
+        Target { ip: self.ip, ip6: self.v6.map(|v6| v6.ip) }
+    }
+}
+
+/// Where published ports lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What comes by IPv4.
+    pub ip: Ipv4Addr,
+    /// What comes by IPv6, where that leads anywhere.
+    pub ip6: Option<Ipv6Addr>,
 }
 
 /// Takes a container off its networks. When it is answered, addresses and ports are free again. One that is not attached
@@ -164,6 +198,8 @@ pub struct Row {
     pub subnet: Subnet,
     /// The host's address on it.
     pub gateway: Ipv4Addr,
+    /// Its addresses of IPv6, where it has any.
+    pub ula: Option<Ula>,
     /// It has no way out.
     pub internal: bool,
     /// The bridge it is.

@@ -3,8 +3,8 @@
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
 //! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
 //! `further` makes and removes networks, `growth` further bridges of one, `live` links of containers that run; `mend` puts
-//! back what others take away, `foreign` sees to other firewalls. Pure: `pool`, `subnet`, `names`, `marker`,
-//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
+//! back what others take away, `foreign` sees to other firewalls. Pure: `pool`, `subnet`, `ula`, `names`, `marker`,
+//! `rules`. Route netlink: `rtnl`, `bridge`, `netns`, `v6`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
 //! and `elements` (raw, for each container); `transactions` hears what others do to them, `flows` is about conntrack.
 //!
 //! What is where on the host, all derived from the name of the bridge:
@@ -55,7 +55,10 @@ mod seats;
 mod spares;
 mod subnet;
 mod sweep;
+mod sysctls;
 mod transactions;
+mod ula;
+mod v6;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -70,9 +73,10 @@ pub use bridge::Counters;
 pub use check::{Finding, check};
 pub use message::{
     Attach, Attachment, Before, Close, Connect, Create, Detach, Disconnect, Endpoint, Identity, List, Remove, Resident,
-    Row, Shared, Vet, ask,
+    Row, Shared, V6, Vet, ask,
 };
 pub use sweep::{JOURNAL, undo};
+pub use ula::Ula;
 
 use crate::config::Config;
 use crate::events::Bus;
@@ -88,6 +92,7 @@ use leaving::Leaving;
 use members::Member;
 use mend::Mending;
 use names::LinkNames;
+use netns::Mould;
 use nets::Net;
 use notices::Heard;
 use spares::Spares;
@@ -126,6 +131,8 @@ pub struct Network {
     mending: Mending,
     /// Other firewalls are asked for their leave.
     cooperate: bool,
+    /// Networks have IPv6.
+    v6: bool,
     /// How many links a bridge takes.
     links: usize,
     /// Who asks elsewhere for the name servers of all networks.
@@ -144,7 +151,7 @@ impl Network {
         let forwarder = Rc::new(dns::Forwarder::new(&config.dns));
         let sockets = host.sockets.take().ok_or_else(|| Refusal::internal("the name server has no sockets"));
         let started = sockets.and_then(|sockets| {
-            let resolver = dns::Server::start(sockets, host.base.subnet, Some(forwarder.clone()))?;
+            let resolver = dns::Server::start(sockets, host.base.range(), Some(forwarder.clone()))?;
             Ok((resolver, notices::of(notices::RULES).map_err(|error| wrong("notices of rules", &error))?))
         });
         let (resolver, changes) = match started {
@@ -155,19 +162,21 @@ impl Network {
             }
         };
         let base = host.base.clone();
-        log::info!("the bridge {} is up, {} with {}", base.bridge, base.subnet, base.gateway);
+        log::info!("the bridge {} is up, {} with {}", base.bridge, base.range(), base.gateway);
+        let v6 = host.v6;
         let network = Self {
             names: LinkNames::new(&base.bridge),
-            spares: Spares::new(config.network_spares),
+            spares: Spares::new(config.network_spares, Mould::new(v6)),
             members: HashMap::new(),
             leaving: HashMap::new(),
-            ports_max: ports::bound_for_all(),
+            ports_max: ports::bound_for_all(v6),
             jobs: Arc::new(Semaphore::new(JOBS_MAX)),
             open: watch::Sender::new(0),
             closing: false,
-            mending: Mending::of(&base.bridge),
+            mending: Mending::of(&base.bridge, host.quiet),
             links: config.bridge_links,
             cooperate: config.firewall_cooperate,
+            v6,
             rules,
             host: Some(host),
             turn: Arc::default(),
@@ -369,7 +378,9 @@ fn wrong(what: &str, error: &std::io::Error) -> Refusal {
         Some(EPERM | EACCES) => Refusal::denied(message),
         Some(EMFILE | ENFILE) => Refusal::busy(message),
         // What unshare(2) says of `user.max_net_namespaces`.
-        Some(ENOSPC) => Refusal::busy(format_args!("{what}: there are as many as this host may have")),
+        Some(ENOSPC) => {
+            Refusal::busy(format_args!("{what}: there are as many as may be (sysctl user.max_net_namespaces)"))
+        }
         _ => Refusal::internal(message),
     }
 }

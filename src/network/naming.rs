@@ -4,6 +4,7 @@
 use super::members::Member;
 use super::message::{Attachment, Endpoint};
 use super::{Network, dns};
+use crate::events::Kind;
 
 impl Network {
     /// From now on the container is found by its names, and this is told.
@@ -34,6 +35,12 @@ impl Network {
                 resolver.show(endpoint.ip, seen);
             }
         }
+    }
+
+    /// Tells whoever hears events that the container came or went.
+    pub(super) fn tell(&self, member: &Member, action: &'static str, endpoint: &Endpoint) {
+        let details = vec![("container", member.name.to_string()), ("ip", endpoint.ip.to_string())];
+        self.bus.publish(Kind::Network, endpoint.network.as_str(), action, details);
     }
 
     fn resolver(&self, endpoint: &Endpoint) -> Option<&dns::Server> {

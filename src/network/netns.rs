@@ -11,7 +11,11 @@ use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use rtnetlink::{AddressMessageBuilder, LinkUnspec, RouteMessageBuilder};
 
-use super::rtnl::Rtnl;
+use super::message::Endpoint;
+use super::rtnl::{Changes, Rtnl};
+use super::sysctls::{Procs, Sysctls};
+use super::ula::{self, Ula};
+use super::v6;
 
 /// What a container's links are called inside, before their numbers.
 pub const LINK: &str = "eth";
@@ -25,23 +29,41 @@ pub struct Namespace {
     inside: Rtnl,
 }
 
-impl Namespace {
+/// What those of containers are made by. Cheap to clone.
+#[derive(Clone)]
+pub struct Mould {
+    /// They are for links with IPv6.
+    v6: bool,
+    procs: Procs,
+}
+
+impl Mould {
+    /// Of namespaces for links with IPv6, or without.
+    pub fn new(v6: bool) -> Self {
+        Self { v6, procs: Procs::default() }
+    }
+
     /// Makes one. Blocks for half a millisecond.
-    pub fn create() -> io::Result<Self> {
-        Self::apart(|| {
+    pub fn create(&self) -> io::Result<Namespace> {
+        let (v6, sysctls) = (self.v6, self.procs.one());
+        Namespace::apart(move || {
             unshare(CloneFlags::CLONE_NEWNET)?;
-            Self::furnish(open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+            let descriptor = open("/proc/thread-self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+            Namespace::furnish(v6, &sysctls, descriptor)
         })
     }
 
     /// Takes one that somebody else made, and that is as it was born.
-    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
-        Self::apart(|| {
+    pub fn adopt(&self, descriptor: OwnedFd) -> io::Result<Namespace> {
+        let (v6, sysctls) = (self.v6, self.procs.one());
+        Namespace::apart(move || {
             setns(&descriptor, CloneFlags::CLONE_NEWNET)?;
-            Self::furnish(descriptor)
+            Namespace::furnish(v6, &sysctls, descriptor)
         })
     }
+}
 
+impl Namespace {
     /// One that is in use already.
     pub fn of(descriptor: OwnedFd) -> io::Result<Self> {
         Self::apart(|| {
@@ -57,12 +79,18 @@ impl Namespace {
     }
 
     /// For a thread that is in it.
-    fn furnish(descriptor: OwnedFd) -> io::Result<Self> {
+    fn furnish(v6: bool, sysctls: &Sysctls, descriptor: OwnedFd) -> io::Result<Self> {
         let mut inside = Rtnl::open()?;
         inside.set_link(LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build())?;
-        // For the link to come: the network has no IPv6 yet. (The loopback link has its own already.)
-        silence_ipv6("default");
-        stop_forwarding();
+        // For the links to come. (The loopback link has its own already.)
+        match v6 {
+            true => v6::admit(sysctls, "default"),
+            false => v6::silence(sysctls, "default"),
+        }
+        // It is born with the habits of the host, which forwards for its containers, and a container is no router unless it
+        // asks to be (`sysctl=`, which comes after).
+        v6::stop_forwarding(sysctls);
+        sysctls.set("ipv4/ip_forward", "0");
         Ok(Self { descriptor, inside })
     }
 
@@ -76,18 +104,32 @@ impl Namespace {
         &mut self.inside
     }
 
-    /// Gives the link that was moved here its address. (Not the gateway's hardware address: it is asked for until the port of
+    /// Gives the link that was moved here its addresses. (Not the gateway's hardware address: it is asked for until the port of
     /// the bridge forwards, which may be a while after its link is up, and what was sent before that would be lost.)
-    pub fn configure(&mut self, link: &str, ip: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        let index = self.index(link)?;
-        self.inside.set_link(LinkUnspec::new_with_index(index).up().build())?;
-        self.inside.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(ip, prefix).build())
+    pub fn configure(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        let Endpoint { interface, ip, prefix, .. } = endpoint;
+        let index = self.index(interface)?;
+        let mut changes = Changes::default();
+        changes.set_link(LinkUnspec::new_with_index(index).up().build());
+        changes.add_address(AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(*ip, *prefix).build());
+        if let Some(v6) = endpoint.v6 {
+            changes.add_address(v6::address_alone(index, v6.ip));
+            changes.add_address(v6::address(index, ula::link_local(*ip, *prefix), Ula::PREFIX));
+            changes.add_route(v6::way_about(index, v6.ula));
+        }
+        self.inside.carry_out(changes)
     }
 
-    /// Leads what is for elsewhere out by `link`.
-    pub fn route(&mut self, link: &str, gateway: Ipv4Addr) -> io::Result<()> {
-        let index = self.index(link)?;
-        self.inside.add_route(RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build())
+    /// Leads what is for elsewhere out by the link of `endpoint`.
+    pub fn route(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        let index = self.index(&endpoint.interface)?;
+        let mut changes = Changes::default();
+        let way_out = RouteMessageBuilder::<Ipv4Addr>::new().gateway(endpoint.gateway).output_interface(index);
+        changes.add_route(way_out.build());
+        if endpoint.v6.is_some() {
+            changes.add_route(v6::way_out(index));
+        }
+        self.inside.carry_out(changes)
     }
 
     fn index(&mut self, link: &str) -> io::Result<u32> {
@@ -101,27 +143,7 @@ impl Namespace {
     }
 }
 
-/// Keeps the calling thread's network namespace from forwarding: it is born with the habits of the host, which forwards
-/// for its containers, and a container is no router unless it asks to be (`sysctl=`, which comes after).
-fn stop_forwarding() {
-    const PATH: &str = "/proc/sys/net/ipv4/ip_forward";
-    let forwards = std::fs::read_to_string(PATH).is_ok_and(|value| value.trim() != "0");
-    // Writing takes the lock on all links of the host.
-    if forwards && let Err(error) = std::fs::write(PATH, "0") {
-        log::debug!("{PATH} of a container stays as the host's: {error}");
-    }
-}
-
 /// Where others (crun) find the namespace as long as `descriptor` is open.
 pub fn path(descriptor: &OwnedFd) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd()).into()
-}
-
-/// Keeps IPv6 off a link of the calling thread's network namespace. With it every new link asks all others on the bridge
-/// whether its link-local address is free, and which groups they are in: noise that grows with their number.
-pub fn silence_ipv6(link: &str) {
-    // Where the kernel has no IPv6 there is nothing to silence.
-    if let Err(error) = std::fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1") {
-        log::debug!("{link} keeps its IPv6: {error}");
-    }
 }

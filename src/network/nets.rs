@@ -3,7 +3,7 @@
 use super::growth::Part;
 use super::host::Base;
 use super::members::Member;
-use super::message::{Endpoint, Resident, Row};
+use super::message::{Endpoint, Resident, Row, Target, V6};
 use super::names::LinkNames;
 use super::seats::{self, Seat, Seats};
 use super::{Network, dns};
@@ -40,6 +40,11 @@ impl Net {
         }
     }
 
+    /// Where whoever has `seat` is.
+    pub fn target(&self, seat: &Seat) -> Target {
+        Target { ip: seat.ip(), ip6: self.base.ula.map(|ula| ula.of(seat.ip(), self.base.subnet)) }
+    }
+
     /// The link of whoever has `seat`.
     pub fn endpoint(&self, name: &NetworkName, names: &LinkNames, seat: &Seat, interface: String) -> Endpoint {
         let prefix = self.base.subnet.prefix;
@@ -48,7 +53,8 @@ impl Net {
             slot => names.at(slot, seat.port()),
         };
         let (network, gateway, internal) = (name.clone(), self.base.gateway, self.internal);
-        Endpoint { network, link, interface, ip: seat.ip(), prefix, gateway, internal }
+        let v6 = self.base.ula.map(|ula| V6 { ip: ula.of(seat.ip(), self.base.subnet), ula });
+        Endpoint { network, link, interface, ip: seat.ip(), prefix, gateway, v6, internal }
     }
 }
 
@@ -85,6 +91,7 @@ impl Network {
             name: name.clone(),
             subnet: net.base.subnet,
             gateway: net.base.gateway,
+            ula: net.base.ula,
             internal: net.internal,
             bridge: net.base.bridge.clone(),
             containers: self.residents(name),

@@ -19,6 +19,8 @@ pub const SUBSYSTEM: u16 = 10;
 const BATCH: (u16, u16) = (0x10, 0x11);
 /// `NFPROTO_INET`.
 pub const INET: u8 = 1;
+/// `NFPROTO_BRIDGE`.
+pub const BRIDGE: u8 = 7;
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
 pub const IP: [u8; 2] = [2, 10];
 /// `NLA_F_NESTED`.
@@ -61,7 +63,7 @@ impl Verb {
 pub struct Request {
     /// What is asked.
     pub verb: Verb,
-    /// Of which family: [`INET`], or one of [`IP`].
+    /// Of which family: [`INET`], [`BRIDGE`], or one of [`IP`].
     pub family: u8,
     /// Flags such as `NLM_F_CREATE`.
     pub flags: u16,
@@ -124,12 +126,12 @@ impl Nfnl {
         self.outcome(acknowledged)
     }
 
-    /// The comment of the table `inet NAME`; empty where it has none, nothing where there is no such table.
-    pub fn table_comment(&mut self, name: &str) -> io::Result<Option<String>> {
+    /// The comment of the table NAME of `family`; empty where it has none, nothing where there is no such table.
+    pub fn table_comment(&mut self, family: u8, name: &str) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         let mut attributes = Vec::new();
         text(&mut attributes, TABLE_NAME, name);
-        self.message(&mut bytes, Verb::GetTable.kind(), 0, (INET, 0), &attributes);
+        self.message(&mut bytes, Verb::GetTable.kind(), 0, (family, 0), &attributes);
         self.socket.send(&bytes, 0)?;
         let answer = self.receive()?;
         match error_of(&answer) {
@@ -139,11 +141,11 @@ impl Nfnl {
         }
     }
 
-    /// Deletes the table `inet NAME` with all within, if there is one.
-    pub fn delete_table(&mut self, name: &str) -> io::Result<()> {
+    /// Deletes the table NAME of `family` with all within, if there is one.
+    pub fn delete_table(&mut self, family: u8, name: &str) -> io::Result<()> {
         let mut attributes = Vec::new();
         text(&mut attributes, TABLE_NAME, name);
-        match self.commit(&[Request { verb: Verb::DeleteTable, family: INET, flags: 0, attributes }]) {
+        match self.commit(&[Request { verb: Verb::DeleteTable, family, flags: 0, attributes }]) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             done => done,
         }

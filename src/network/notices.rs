@@ -36,7 +36,9 @@ pub enum Heard {
 pub fn of((protocol, group): (SockProtocol, u32)) -> io::Result<impl Stream<Item = Heard>> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
-    setsockopt(&socket, sockopt::RcvBufForce, &WAITING_MAX)?;
+    // In a user namespace there is no more than everybody may have (`net.core.rmem_max`).
+    let forced = setsockopt(&socket, sockopt::RcvBufForce, &WAITING_MAX);
+    forced.or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING_MAX))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1 << (group - 1)))?;
     let socket = watch(socket, Interest::READABLE)?;
     Ok(futures::stream::unfold((socket, vec![0; NOTICE_MAX]), |(socket, mut buffer)| async move {

@@ -14,7 +14,7 @@ use netlink_packet_core::{
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkHeader, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkHeader, LinkInfo, LinkMessage};
 use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -49,6 +49,24 @@ impl Rtnl {
         Ok(Self { socket, sequence: 0 })
     }
 
+    /// Carries out `changes` in their order, by one call. Those behind one that fails are carried out too; its error is told.
+    pub fn carry_out(&mut self, changes: Changes) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let first = self.sequence.wrapping_add(1);
+        let count = changes.0.len();
+        for (message, flags) in changes.0 {
+            self.write(message, flags | NLM_F_ACK, &mut bytes);
+        }
+        self.socket.send(&bytes, 0)?;
+        let mut outcome = Ok(());
+        for nth in 0..count as u32 {
+            // Each answer is read, so that nothing is left for the next.
+            let answered = self.answer(first.wrapping_add(nth), false).map(drop);
+            outcome = outcome.and(answered);
+        }
+        outcome
+    }
+
     /// Makes a link; `EEXIST` where there is one of that name.
     pub fn add_link(&mut self, link: LinkMessage) -> io::Result<()> {
         self.change(Message::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
@@ -67,29 +85,9 @@ impl Rtnl {
         self.change(Message::DelLink(link), 0)
     }
 
-    /// Gives a link an address.
-    pub fn add_address(&mut self, address: AddressMessage) -> io::Result<()> {
-        self.change(Message::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL)
-    }
-
-    /// Adds a route.
-    pub fn add_route(&mut self, route: RouteMessage) -> io::Result<()> {
-        self.change(Message::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)
-    }
-
-    /// Adds a route, in place of one to the same destination.
-    pub fn set_route(&mut self, route: RouteMessage) -> io::Result<()> {
-        self.change(Message::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE)
-    }
-
     /// Deletes a route; `ESRCH` where there is none.
     pub fn delete_route(&mut self, route: RouteMessage) -> io::Result<()> {
         self.change(Message::DelRoute(route), 0)
-    }
-
-    /// Makes known which hardware address an address has, in place of what is known of it.
-    pub fn set_neighbour(&mut self, neighbour: NeighbourMessage) -> io::Result<()> {
-        self.change(Message::NewNeighbour(neighbour), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
     /// Forgets it; `ENOENT` where nothing is known.
@@ -115,19 +113,19 @@ impl Rtnl {
         Ok(answer.into_iter().filter_map(as_link).collect())
     }
 
-    /// Every IPv4 address.
-    pub fn addresses(&mut self) -> io::Result<Vec<AddressMessage>> {
+    /// Every address of `family`.
+    pub fn addresses(&mut self, family: AddressFamily) -> io::Result<Vec<AddressMessage>> {
         let mut request = AddressMessage::default();
-        request.header.family = AddressFamily::Inet;
+        request.header.family = family;
         let answer = self.dump(&Message::GetAddress(request))?;
         let address = |message| if let Message::NewAddress(address) = message { Some(address) } else { None };
         Ok(answer.into_iter().filter_map(address).collect())
     }
 
-    /// Every IPv4 route, of all tables.
-    pub fn routes(&mut self) -> io::Result<Vec<RouteMessage>> {
+    /// Every route of `family`, of all tables.
+    pub fn routes(&mut self, family: AddressFamily) -> io::Result<Vec<RouteMessage>> {
         let mut request = RouteMessage::default();
-        request.header.address_family = AddressFamily::Inet;
+        request.header.address_family = family;
         let answer = self.dump(&Message::GetRoute(request))?;
         let route = |message| if let Message::NewRoute(route) = message { Some(route) } else { None };
         Ok(answer.into_iter().filter_map(route).collect())
@@ -149,6 +147,14 @@ impl Rtnl {
 
     /// Sends a request and reads its whole answer.
     fn exchange(&mut self, message: Message, flags: u16) -> io::Result<Vec<Message>> {
+        let mut bytes = Vec::new();
+        self.write(message, flags, &mut bytes);
+        self.socket.send(&bytes, 0)?;
+        self.answer(self.sequence, flags & NLM_F_DUMP == NLM_F_DUMP)
+    }
+
+    /// Adds a request to what is about to be sent, with the next sequence number.
+    fn write(&mut self, message: Message, flags: u16, to: &mut Vec<u8>) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
@@ -156,11 +162,11 @@ impl Rtnl {
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        self.answer(flags & NLM_F_DUMP == NLM_F_DUMP)
+        to.extend(bytes);
+        to.resize(to.len().next_multiple_of(4), 0);
     }
 
-    fn answer(&mut self, dump: bool) -> io::Result<Vec<Message>> {
+    fn answer(&mut self, awaited: u32, dump: bool) -> io::Result<Vec<Message>> {
         let mut all = Vec::new();
         let mut torn = false;
         let mut buffer = vec![0; DATAGRAM_MAX];
@@ -170,7 +176,7 @@ impl Rtnl {
             while let Some((one, behind)) = cut(rest) {
                 rest = behind;
                 let Some((sequence, flags, payload)) = decode(one) else { continue };
-                if sequence != self.sequence {
+                if sequence != awaited {
                     continue;
                 }
                 torn |= flags & NLM_F_DUMP_INTR != 0;
@@ -187,6 +193,37 @@ impl Rtnl {
                 return Ok(all);
             }
         }
+    }
+}
+
+/// What is to be changed, one after the other.
+#[derive(Default)]
+pub struct Changes(Vec<(Message, u16)>);
+
+impl Changes {
+    /// As [`Rtnl::set_link`].
+    pub fn set_link(&mut self, link: LinkMessage) {
+        self.0.push((Message::NewLink(link), 0));
+    }
+
+    /// Gives a link an address; `EEXIST` where it has it.
+    pub fn add_address(&mut self, address: AddressMessage) {
+        self.0.push((Message::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL));
+    }
+
+    /// Adds a route; `EEXIST` where there is one to the same destination.
+    pub fn add_route(&mut self, route: RouteMessage) {
+        self.0.push((Message::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL));
+    }
+
+    /// Adds a route, in place of one to the same destination.
+    pub fn set_route(&mut self, route: RouteMessage) {
+        self.0.push((Message::NewRoute(route), NLM_F_CREATE | NLM_F_REPLACE));
+    }
+
+    /// Makes known which hardware address an address has, in place of what is known of it.
+    pub fn set_neighbour(&mut self, neighbour: NeighbourMessage) {
+        self.0.push((Message::NewNeighbour(neighbour), NLM_F_CREATE | NLM_F_REPLACE));
     }
 }
 
@@ -252,6 +289,19 @@ pub fn alias(link: &LinkMessage) -> &str {
             _ => None,
         })
         .unwrap_or_default()
+}
+
+/// Whether a link is up.
+pub fn is_up(link: &LinkMessage) -> bool {
+    link.header.flags.contains(LinkFlags::Up)
+}
+
+/// The index of the link that a link is a port of, if it is.
+pub fn master(link: &LinkMessage) -> Option<u32> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Controller(index) => Some(*index),
+        _ => None,
+    })
 }
 
 /// Whether `link` is of `kind`.

@@ -1,11 +1,8 @@
 //! The static ruleset as text, pure: everything that does not change while containers come and go. Published ports are
 //! elements of its two maps (see `elements.rs`), never rules.
 
-use std::net::Ipv4Addr;
-
 use super::dns;
 use super::host::Base;
-use crate::config::Subnet;
 
 /// The comment by which a table is known for ours.
 pub const COMMENT: &str = "gantry";
@@ -13,6 +10,10 @@ pub const COMMENT: &str = "gantry";
 pub const EVERYWHERE: &str = "published";
 /// The map of ports published on one address: `ip . proto . port : ip . port`.
 pub const ON_ADDRESS: &str = "published_on";
+/// The same two of IPv6.
+pub const EVERYWHERE6: &str = "published6";
+/// See [`EVERYWHERE6`].
+pub const ON_ADDRESS6: &str = "published6_on";
 
 /// The text for `nft -f -` that makes the table `inet BRIDGE`, and fails where there is one already: nft carries it out
 /// as one transaction, of which `create` is the part that minds. (nft 1.0.6 forgets what stands in the block of a
@@ -29,11 +30,41 @@ pub const ON_ADDRESS: &str = "published_on";
 /// - `guard` is what keeps containers off the host's 127.0.0.1: `route_localnet`, which published ports need there,
 ///   opens it to them.
 ///
-/// The sets have one element each in the beginning, and further networks of ours come and go as further elements ([`add`],
+/// With `v6`, each rule that is about addresses stands there once more, for IPv6. Two differences: the kernel itself keeps
+/// everyone off ::1, and leads nothing from there; and what comes from a link-local address it does not forward. Neither is
+/// led to a container, so that it is refused at once, by the socket that holds the port (`ports.rs`).
+///
+/// The sets hold what the first network has, and further networks of ours come and go as further elements ([`add`],
 /// [`remove`]). One that is internal is among the `sealed`: what it does not carry from container to container by itself
 /// is dropped, also what would come or go by a published port.
-pub fn table(bridge: &str, subnet: Subnet, gateway: Ipv4Addr, dns: dns::Ports) -> String {
+pub fn table(base: &Base, v6: bool, dns: dns::Ports) -> String {
+    let Base { bridge, subnet, gateway, .. } = base;
     let dns::Ports { udp, tcp } = dns;
+    let six = |text: String| if v6 { text } else { String::new() };
+    let elements6 = |element: String| base.ula.map_or_else(String::new, |_| format!(" elements = {{ {element} }}"));
+    let ula = base.ula.map_or_else(String::new, |ula| ula.to_string());
+    let sets6 = six(format!(
+        r#"
+    set subnets6 {{ type ipv6_addr; flags interval;{} }}
+    set homes6 {{ type ipv6_addr . ifname; flags interval;{} }}
+    map {EVERYWHERE6} {{ type inet_proto . inet_service : ipv6_addr . inet_service; }}
+    map {ON_ADDRESS6} {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
+    chain publish6 {{
+        ip6 daddr ::1 return
+        ip6 saddr fe80::/10 return
+        dnat ip6 to ip6 daddr . meta l4proto . th dport map @{ON_ADDRESS6}
+        dnat ip6 to meta l4proto . th dport map @{EVERYWHERE6}
+    }}"#,
+        elements6(ula.clone()),
+        elements6(format!(r#"{ula} . "{bridge}""#)),
+    ));
+    let publish6 = six("
+        meta nfproto ipv6 meta l4proto { tcp, udp } fib daddr type local jump publish6"
+        .to_owned());
+    let masquerade6 = six("
+        ip6 saddr @subnets6 oifname != @bridges masquerade
+        ct status dnat ip6 saddr . oifname @homes6 masquerade"
+        .to_owned());
     format!(
         r#"create table inet {bridge} {{ comment "{COMMENT}"; }}
 table inet {bridge} {{
@@ -54,21 +85,21 @@ table inet {bridge} {{
     chain publish {{
         dnat ip to ip daddr . meta l4proto . th dport map @{ON_ADDRESS}
         dnat ip to meta l4proto . th dport map @{EVERYWHERE}
-    }}
+    }}{sets6}
     chain prerouting {{
         type nat hook prerouting priority dstnat - 1; policy accept;
         meta l4proto {{ tcp, udp }} th dport 53 dnat ip to iifname . ip daddr . meta l4proto map @resolvers
-        ip daddr != 127.0.0.0/8 meta l4proto {{ tcp, udp }} fib daddr type local jump publish
+        ip daddr != 127.0.0.0/8 meta l4proto {{ tcp, udp }} fib daddr type local jump publish{publish6}
     }}
     chain output {{
         type nat hook output priority -101; policy accept;
-        meta nfproto ipv4 meta l4proto {{ tcp, udp }} fib daddr type local jump publish
+        meta nfproto ipv4 meta l4proto {{ tcp, udp }} fib daddr type local jump publish{publish6}
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat - 1; policy accept;
         ip saddr @subnets oifname != @bridges masquerade
         ip saddr 127.0.0.0/8 oifname @bridges masquerade
-        ct status dnat ip saddr . oifname @homes masquerade
+        ct status dnat ip saddr . oifname @homes masquerade{masquerade6}
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
@@ -86,6 +117,27 @@ table inet {bridge} {{
 }}
 "#
     )
+}
+
+/// The text that makes the table `bridge TABLE`, or fails where there is one. It is for speed: every container that comes says
+/// some four times which groups of IPv6 it is in (MLDv2, RFC 3810 5.2.14: all of it to ff02::16). There is nobody who wants to
+/// know, for what is for a group goes to all; and on a bridge of five hundred links each such report is five hundred packets.
+pub fn quiet(table: &str) -> String {
+    format!(
+        r#"create table bridge {table} {{ comment "{COMMENT}"; }}
+table bridge {table} {{
+    chain reports {{
+        type filter hook prerouting priority filter; policy accept;
+        iifname "{table}.*" ip6 daddr ff02::16 drop
+    }}
+}}
+"#
+    )
+}
+
+/// The text after which there is no table `bridge TABLE`.
+pub fn not_quiet(table: &str) -> String {
+    format!("table bridge {table} {{ }}\ndelete table bridge {table}\n")
 }
 
 /// The text after which there is no table `inet TABLE`, whether there was one or not.
@@ -114,14 +166,16 @@ pub fn remove(table: &str, base: &Base, internal: bool) -> String {
 /// The text that adds a further bridge of a network to the table, or deletes it there: `others` are those that the network
 /// has before it, its first among them. It is one network: they reach each other.
 pub fn part(verb: &str, table: &str, base: &Base, others: &[&str], internal: bool, dns: dns::Ports) -> String {
-    let Base { bridge, subnet, gateway, .. } = base;
+    let Base { bridge, subnet, gateway, ula, .. } = base;
     let among = |one: &str, other: &str| ("within", format!("\"{one}\" . \"{other}\""));
     let mut own = vec![("bridges", format!("\"{bridge}\"")), among(bridge, bridge)];
     own.extend(others.iter().flat_map(|other| [among(bridge, other), among(other, bridge)]));
-    own.push(match internal {
-        true => ("sealed", format!("\"{bridge}\"")),
-        false => ("homes", format!("{subnet} . \"{bridge}\"")),
-    });
+    if internal {
+        own.push(("sealed", format!("\"{bridge}\"")));
+    } else {
+        own.push(("homes", format!("{subnet} . \"{bridge}\"")));
+        own.extend(ula.map(|ula| ("homes6", format!("{ula} . \"{bridge}\""))));
+    }
     for (proto, port) in [("udp", dns.udp), ("tcp", dns.tcp)] {
         own.push(("resolvers", format!("\"{bridge}\" . {gateway} . {proto} : {gateway} . {port}")));
     }
@@ -129,29 +183,53 @@ pub fn part(verb: &str, table: &str, base: &Base, others: &[&str], internal: boo
 }
 
 fn elements(verb: &str, table: &str, base: &Base, internal: bool) -> String {
-    let Base { bridge, subnet, .. } = base;
-    let own = [("bridges", format!("\"{bridge}\"")), ("within", format!("\"{bridge}\" . \"{bridge}\""))];
-    let more = match internal {
-        true => vec![("sealed", format!("\"{bridge}\""))],
-        false => vec![("subnets", subnet.to_string()), ("homes", format!("{subnet} . \"{bridge}\""))],
-    };
-    own.iter()
-        .chain(&more)
-        .map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n"))
-        .collect()
+    let Base { bridge, subnet, ula, .. } = base;
+    let mut own = vec![("bridges", format!("\"{bridge}\"")), ("within", format!("\"{bridge}\" . \"{bridge}\""))];
+    if internal {
+        own.push(("sealed", format!("\"{bridge}\"")));
+    } else {
+        own.extend([("subnets", subnet.to_string()), ("homes", format!("{subnet} . \"{bridge}\""))]);
+        own.extend(
+            ula.iter().flat_map(|ula| [("subnets6", ula.to_string()), ("homes6", format!("{ula} . \"{bridge}\""))]),
+        );
+    }
+    own.iter().map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n")).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::super::ula::Ula;
     use super::*;
+
+    fn base(ula: Option<Ula>) -> Base {
+        let (subnet, gateway) = ("10.67.0.0/16".parse().unwrap(), Ipv4Addr::new(10, 67, 0, 1));
+        Base { bridge: "gantry0".to_owned(), index: 0, subnet, gateway, ula, routed: false }
+    }
+
+    const PORTS: dns::Ports = dns::Ports { udp: 40001, tcp: 40002 };
 
     #[test]
     fn every_brace_is_closed_and_every_name_is_put_in() {
-        let ports = dns::Ports { udp: 40001, tcp: 40002 };
-        let text = table("gantry0", "10.67.0.0/16".parse().unwrap(), Ipv4Addr::new(10, 67, 0, 1), ports);
+        let text = table(&base(None), false, PORTS);
         assert_eq!(text.matches('{').count(), text.matches('}').count());
         assert!(text.starts_with("create table inet gantry0 {"));
         assert!(text.contains(r#"10.67.0.0/16 . "gantry0""#));
         assert!(text.contains(r#""gantry0" . 10.67.0.1 . udp : 10.67.0.1 . 40001"#));
+        assert!(!text.contains("ip6") && !text.contains("ipv6"), "no IPv6 where there is none");
+    }
+
+    #[test]
+    fn ipv6_has_rules_of_its_own() {
+        let ula = Ula::choose("", "gantry0", "bridge", &[]).unwrap();
+        let text = table(&base(Some(ula)), true, PORTS);
+        assert_eq!(text.matches('{').count(), text.matches('}').count());
+        assert!(text.contains(&format!("elements = {{ {ula} . \"gantry0\" }}")), "{text}");
+        assert_eq!(text.matches("jump publish6").count(), 2);
+        let further = add("gantry0", &base(Some(ula)), false, PORTS);
+        assert!(further.contains(&format!("subnets6 {{ {ula} }}")), "{further}");
+        assert!(!add("gantry0", &base(Some(ula)), true, PORTS).contains("subnets6"), "no way out of an internal one");
+        assert!(!table(&base(None), true, PORTS).contains("/64"), "a network may have none all the same");
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::netns::Namespace;
+use super::netns::{Mould, Namespace};
 
 /// The stock. Cheap to clone; one thread's.
 #[derive(Clone)]
@@ -12,15 +12,21 @@ pub struct Spares(Rc<RefCell<Stock>>);
 struct Stock {
     /// How many are kept.
     most: usize,
+    mould: Mould,
     ready: Vec<Namespace>,
     filling: bool,
     closed: bool,
 }
 
 impl Spares {
-    /// An empty stock of at most so many.
-    pub fn new(most: usize) -> Self {
-        Self(Rc::new(RefCell::new(Stock { most, ready: Vec::new(), filling: false, closed: false })))
+    /// An empty stock of at most so many, made by `mould`.
+    pub fn new(most: usize, mould: Mould) -> Self {
+        Self(Rc::new(RefCell::new(Stock { most, mould, ready: Vec::new(), filling: false, closed: false })))
+    }
+
+    /// What makes more of them.
+    pub fn mould(&self) -> Mould {
+        self.0.borrow().mould.clone()
     }
 
     /// One of the stock, if there is one.
@@ -48,7 +54,8 @@ impl Spares {
 
     async fn filled(self) {
         while self.is_short() {
-            match tokio::task::spawn_blocking(Namespace::create).await {
+            let mould = self.mould();
+            match tokio::task::spawn_blocking(move || mould.create()).await {
                 Ok(Ok(namespace)) => self.0.borrow_mut().ready.push(namespace),
                 // Whoever needs one makes it then, and is told why that fails.
                 Ok(Err(error)) => {

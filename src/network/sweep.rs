@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use netlink_packet_route::link::{InfoKind, LinkMessage};
 
 use super::names::LinkNames;
-use super::nfnl::Nfnl;
+use super::nfnl::{self, Nfnl};
 use super::rtnl::{self, Rtnl};
 use super::{bridge, foreign, forwarding, marker, rules, wrong};
 use crate::config::Config;
@@ -111,10 +111,15 @@ pub fn sweep_renamed(bridge: &str) -> Result<Vec<String>, Refusal> {
 fn delete_table(name: &str) -> Result<bool, Refusal> {
     let what = format!("the nft table inet {name}");
     let mut nfnl = Nfnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-    match nfnl.table_comment(name).map_err(|error| wrong(&what, &error))? {
+    let failed = |error| wrong(&what, &error);
+    // Its companion; where that is not ours, it is left alone.
+    if nfnl.table_comment(nfnl::BRIDGE, name).map_err(failed)?.is_some_and(|comment| comment == rules::COMMENT) {
+        nfnl.delete_table(nfnl::BRIDGE, name).map_err(failed)?;
+    }
+    match nfnl.table_comment(nfnl::INET, name).map_err(failed)? {
         None => Ok(false),
         Some(comment) if comment == rules::COMMENT => {
-            nfnl.delete_table(name).map(|()| true).map_err(|error| wrong(&what, &error))
+            nfnl.delete_table(nfnl::INET, name).map(|()| true).map_err(failed)
         }
         Some(_) => {
             Err(Refusal::in_use(format_args!("{what} is there and is not gantry's; give another bridge by --bridge")))

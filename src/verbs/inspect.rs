@@ -11,7 +11,7 @@ use crate::container::volumes::Bind;
 use crate::container::{Inspect, View};
 use crate::engine::ask;
 use crate::id::{Name, VolumeName};
-use crate::network::Endpoint;
+use crate::network::{Endpoint, Ula};
 use crate::wire::units::rfc3339;
 
 /// `inspect NAME` → `JSON {…}`, `OK`
@@ -73,16 +73,22 @@ fn document(plan: &Plan, view: &View) -> Value {
         "rm": wishes.remove_at_end,
         "restart": wishes.restart.to_string(),
         "health": plan.health.as_ref().map(|check| health(check, view)),
-        "network": {
-            "mode": wishes.networking.mode.to_string(),
-            "ip": view.endpoints.first().map(|endpoint| endpoint.ip),
-            "alias": wishes.networking.alias,
-            "shares": view.shares.as_ref().map(Name::as_str),
-            "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
-            "networks": view.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
-            "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        },
+        "network": network(wishes, view),
         "paths": { "data": plan.places.data, "bundle": plan.places.bundle, "log": plan.places.log(), "cgroup": plan.places.cgroup },
+    })
+}
+
+fn network(wishes: &Wishes, view: &View) -> Value {
+    let first = view.endpoints.first();
+    json!({
+        "mode": wishes.networking.mode.to_string(),
+        "ip": first.map(|endpoint| endpoint.ip),
+        "ip6": first.and_then(|endpoint| endpoint.v6).map(|v6| v6.ip),
+        "alias": wishes.networking.alias,
+        "shares": view.shares.as_ref().map(Name::as_str),
+        "cut-off-by": view.cut_off_by.as_ref().map(Name::as_str),
+        "networks": view.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+        "ports": view.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -93,6 +99,9 @@ pub fn endpoint(endpoint: &Endpoint) -> Value {
         "ip": endpoint.ip,
         "prefix": endpoint.prefix,
         "gateway": endpoint.gateway,
+        "ip6": endpoint.v6.map(|v6| v6.ip),
+        "prefix6": endpoint.v6.map(|_| Ula::PREFIX),
+        "gateway6": endpoint.v6.map(|v6| v6.ula.gateway()),
         "internal": endpoint.internal,
         "interface": endpoint.interface,
         "link": endpoint.link,

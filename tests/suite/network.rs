@@ -5,9 +5,12 @@
 mod books;
 mod crowd;
 mod firewall;
+mod groups;
 mod hands;
 mod host;
+mod limits;
 mod nets;
 mod resolver;
 mod traffic;
+mod v6;
 pub mod world;

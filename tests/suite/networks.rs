@@ -2,6 +2,7 @@
 
 use super::engine::{HTTPD, fetch};
 use super::harness::Daemon;
+use super::shell;
 
 /// What a shell script in a container with `options` writes.
 #[track_caller]
@@ -322,9 +323,9 @@ fn a_container_finds_those_of_all_its_networks_and_no_others() {
         let found = reply
             .written("stdout")
             .lines()
-            .filter_map(|line| Some(line.strip_prefix("Address: ")?.to_owned()))
+            .filter_map(|line| line.strip_prefix("Address: ")?.parse::<std::net::Ipv4Addr>().ok())
             .next_back();
-        found.filter(|_| reply.get("exit") == "0")
+        found.filter(|_| reply.get("exit") == "0").map(|ip| ip.to_string())
     };
     assert_eq!(asked("web", "db"), Some(db.clone()), "on its second network");
     assert_eq!(asked("web", "store"), Some(db));
@@ -338,4 +339,14 @@ fn a_container_finds_those_of_all_its_networks_and_no_others() {
     for line in ["rm db force=yes", "rm web force=yes", "network rm front", "network rm vault"] {
         daemon.ok(line);
     }
+}
+
+#[test]
+fn the_log_tells_of_a_table_that_was_taken_away() {
+    let daemon = Daemon::start();
+    let table = daemon.place().bridge();
+    daemon.sh(&format!("nft delete table inet {table}")).succeeds();
+    let told = format!("somebody took away the nft table inet {table}; it is back");
+    shell::until(shell::patience(60), "it is told", || daemon.log().contains(&told));
+    daemon.sh(&format!("nft list table inet {table}")).succeeds();
 }

@@ -46,14 +46,15 @@ fn every_transcript_of_the_manual_plays() {
 }
 
 fn play(transcript: &Transcript, daemon: &Daemon) -> Result<(), String> {
-    let mut player = Player { conn: daemon.conn(), kept: Kept::new(), skipping: false, half_closed: false };
+    let mut player = Player { daemon, conn: daemon.conn(), kept: Kept::new(), skipping: false, half_closed: false };
     for (number, step) in &transcript.steps {
         player.play(step).map_err(|why| format!("{number}: {why}"))?;
     }
     player.finish().map_err(|why| format!("{} (its end): {why}", transcript.at))
 }
 
-struct Player {
+struct Player<'a> {
+    daemon: &'a Daemon,
     conn: Conn,
     kept: Kept,
     /// Any number of lines may come before the next that is told.
@@ -61,7 +62,7 @@ struct Player {
     half_closed: bool,
 }
 
-impl Player {
+impl Player<'_> {
     fn play(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Send(line) => self.conn.send(&transcript::fill(line, &self.kept)),
@@ -70,6 +71,9 @@ impl Player {
             Step::HalfClose => {
                 self.conn.half_close();
                 self.half_closed = true;
+            }
+            Step::Unruled => {
+                self.daemon.sh(&format!("nft delete table inet {}", self.daemon.place().bridge())).succeeds();
             }
             Step::Closed => {
                 let rest = self.conn.rest();

@@ -35,6 +35,8 @@ pub enum Step {
     HalfClose,
     /// The server closes.
     Closed,
+    /// Somebody takes the daemon's rules away.
+    Unruled,
 }
 
 /// Values kept by name.
@@ -59,6 +61,7 @@ fn step(line: &str) -> Option<Step> {
         "< …" => Step::GetAny,
         "(the client half-closes)" => Step::HalfClose,
         "(the server closes)" => Step::Closed,
+        "(somebody deletes the daemon's nft table)" => Step::Unruled,
         _ => match line.split_at_checked(2)? {
             ("> ", rest) => Step::Send(rest.to_owned()),
             ("< ", rest) => Step::Get(rest.to_owned()),

@@ -10,8 +10,8 @@ use domain::base::{Header, Message, MessageBuilder, Name, ParsedName, Question, 
 use domain::dep::octseq::array::Array;
 use domain::rdata::{A, Aaaa, Ptr};
 
-use super::names::{Found, NAME_MAX, Names};
-use crate::config::Subnet;
+use super::super::ula::Range;
+use super::names::{Family, Found, NAME_MAX, Names};
 
 /// The longest question that is read, in bytes. A real one is a name and a few options.
 pub const QUESTION_MAX: usize = 4096;
@@ -48,9 +48,9 @@ pub enum Verdict {
 type Asked<'a> = Question<ParsedName<&'a [u8]>>;
 type Builder<'a> = AnswerBuilder<StaticCompressor<&'a mut Vec<u8>>>;
 
-/// Decides about `question`, which a container on the network of `names` and `subnet` asked, and writes the answer to
+/// Decides about `question`, which a container on the network of `names` and `range` asked, and writes the answer to
 /// `reply`, where there is one.
-pub fn answer(question: &[u8], by: Transport, names: &Names, subnet: Subnet, reply: &mut Vec<u8>) -> Verdict {
+pub fn answer(question: &[u8], by: Transport, names: &Names, range: Range, reply: &mut Vec<u8>) -> Verdict {
     let Some(message) = Message::from_slice(question).ok().filter(|message| !message.header().qr()) else {
         return Verdict::Silence;
     };
@@ -67,7 +67,7 @@ pub fn answer(question: &[u8], by: Transport, names: &Names, subnet: Subnet, rep
     if asked.qclass() != Class::IN || matches!(asked.qtype(), Rtype::AXFR | Rtype::IXFR) {
         return refused(Rcode::REFUSED, reply);
     }
-    match look_up(&asked, names, subnet) {
+    match look_up(&asked, names, range) {
         Known::Addresses(found) => write(message, &edns, by, Rcode::NOERROR, reply, |to| add(&asked, found, to)),
         Known::Called(name) => {
             let name = Name::from_octets(name).map_err(|_| PushError::ShortBuf);
@@ -112,7 +112,7 @@ enum Known<'a> {
     Elsewhere,
 }
 
-fn look_up<'a>(asked: &Asked<'_>, names: &'a Names, subnet: Subnet) -> Known<'a> {
+fn look_up<'a>(asked: &Asked<'_>, names: &'a Names, range: Range) -> Known<'a> {
     let mut key = Array::<NAME_MAX>::new();
     if asked.qname().compose_canonical(&mut key).is_err() {
         return Known::Elsewhere;
@@ -125,7 +125,7 @@ fn look_up<'a>(asked: &Asked<'_>, names: &'a Names, subnet: Subnet) -> Known<'a>
         return match names.called(address) {
             Some(name) if matches!(asked.qtype(), Rtype::PTR | Rtype::ANY) => Known::Called(name),
             Some(_) => Known::Nothing,
-            None if matches!(address, IpAddr::V4(ip) if subnet.contains(ip)) => Known::Nobody,
+            None if range.contains(address) => Known::Nobody,
             None => Known::Elsewhere,
         };
     }
@@ -143,11 +143,11 @@ fn add(asked: &Asked<'_>, found: Found<'_>, to: &mut Builder<'_>) -> Result<(), 
     let wants = |rtype| asked.qtype() == rtype || asked.qtype() == Rtype::ANY;
     if wants(Rtype::A) {
         let v4 = |ip: &IpAddr| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None };
-        found.in_turn(v4).try_for_each(|ip| to.push((asked.qname(), TTL, A::new(ip))))?;
+        found.in_turn(Family::V4, v4).try_for_each(|ip| to.push((asked.qname(), TTL, A::new(ip))))?;
     }
     if wants(Rtype::AAAA) {
         let v6 = |ip: &IpAddr| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None };
-        found.in_turn(v6).try_for_each(|ip| to.push((asked.qname(), TTL, Aaaa::new(ip))))?;
+        found.in_turn(Family::V6, v6).try_for_each(|ip| to.push((asked.qname(), TTL, Aaaa::new(ip))))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use domain::base::iana::Class;
 use domain::rdata::AllRecordData;
 use proptest::prelude::*;
 
+use super::super::super::ula::Ula;
 use super::super::names::Entry;
 use super::*;
 
@@ -23,8 +24,8 @@ fn names() -> Names {
     names
 }
 
-fn subnet() -> Subnet {
-    "10.67.0.0/16".parse().unwrap()
+fn range() -> Range {
+    Range { subnet: "10.67.0.0/16".parse().unwrap(), ula: Ula::choose("", "gantry0", "bridge", &[]) }
 }
 
 fn question(name: &str, rtype: Rtype) -> Vec<u8> {
@@ -46,7 +47,7 @@ fn with_edns(name: &str, rtype: Rtype, size: u16, version: u8) -> Vec<u8> {
 
 fn ask(question: &[u8], by: Transport) -> (Verdict, Vec<u8>) {
     let mut reply = Vec::new();
-    (answer(question, by, &names(), subnet(), &mut reply), reply)
+    (answer(question, by, &names(), range(), &mut reply), reply)
 }
 
 /// The answer in words: the code, then each record's data.
@@ -103,6 +104,12 @@ fn what_would_be_ours_is_nobody_s_and_the_rest_is_left_to_others() {
     ] {
         assert_eq!(told(name, rtype), expected, "{name} {rtype}");
     }
+    let reversed = |ip: Ipv6Addr| {
+        let nibbles = ip.octets().into_iter().rev().flat_map(|byte| [byte & 15, byte >> 4]);
+        nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa."
+    };
+    assert_eq!(told(&reversed(range().ula.unwrap().gateway()), Rtype::PTR), "NXDOMAIN");
+    assert_eq!(told(&reversed(Ipv6Addr::LOCALHOST), Rtype::PTR), "Forward");
 }
 
 #[test]
@@ -171,7 +178,7 @@ fn an_answer_is_as_long_as_the_asker_takes() {
         (question("web.", Rtype::A), Transport::Tcp, 65535, 300..=300),
     ] {
         let mut reply = Vec::new();
-        answer(&question, by, &names, subnet(), &mut reply);
+        answer(&question, by, &names, range(), &mut reply);
         let message = Message::from_slice(&reply).unwrap();
         let counts = message.header_counts();
         assert!(reply.len() <= longest, "{} of {longest}", reply.len());

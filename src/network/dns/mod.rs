@@ -30,7 +30,7 @@ pub use self::forward::Forwarder;
 pub use self::names::Entry;
 use self::names::Names;
 use self::server::Desk;
-use crate::config::Subnet;
+use super::ula::Range;
 use crate::refusal::Refusal;
 
 /// How many connections wait to be accepted.
@@ -84,7 +84,7 @@ fn open(name: &str, gateway: Ipv4Addr, kind: SockType, protocol: SockProtocol) -
 #[derive(Clone)]
 pub struct Seen {
     names: Rc<RefCell<Names>>,
-    subnet: Subnet,
+    range: Range,
 }
 
 /// What a network's containers see beside its own names, by their addresses.
@@ -99,9 +99,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves on `sockets`, for the containers of `subnet`. Without a `forwarder` nothing else is asked.
-    pub fn start(sockets: Sockets, subnet: Subnet, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {
-        Self::with(Seen { names: Rc::default(), subnet }, Shown::default(), sockets, forwarder)
+    /// Serves on `sockets`, for the containers of `range`. Without a `forwarder` nothing else is asked.
+    pub fn start(sockets: Sockets, range: Range, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {
+        Self::with(Seen { names: Rc::default(), range }, Shown::default(), sockets, forwarder)
     }
 
     fn with(own: Seen, shown: Shown, sockets: Sockets, forwarder: Option<Rc<Forwarder>>) -> Result<Self, Refusal> {

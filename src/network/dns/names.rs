@@ -50,8 +50,18 @@ struct Holders {
     by_name: Vec<IpAddr>,
     /// Those of whom it is the name behind the tag.
     by_tag: Vec<IpAddr>,
-    /// Who comes first in the next answer.
-    turn: Cell<usize>,
+    /// Who comes first in the next answer, for each [`Family`]: most ask for both at once, and would have the same answers
+    /// each time if they had one turn.
+    turns: [Cell<usize>; 2],
+}
+
+/// Which addresses are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Family {
+    /// Those of IPv4.
+    V4,
+    /// Those of IPv6.
+    V6,
 }
 
 impl Holders {
@@ -78,15 +88,24 @@ enum How {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     addresses: &'a [IpAddr],
-    turn: &'a Cell<usize>,
+    turns: &'a [Cell<usize>; 2],
 }
 
 impl<'a> Found<'a> {
-    /// Those that `wanted` picks, each once; at each call another comes first.
-    pub fn in_turn<T: 'a>(self, wanted: impl Fn(&IpAddr) -> Option<T> + Clone + 'a) -> impl Iterator<Item = T> + 'a {
+    /// Those of `family` that `wanted` picks, each once; at each call another comes first.
+    pub fn in_turn<T: 'a>(
+        self,
+        family: Family,
+        wanted: impl Fn(&IpAddr) -> Option<T> + Clone + 'a,
+    ) -> impl Iterator<Item = T> + 'a {
+        let [v4, v6] = self.turns;
+        let turn = match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        };
         let count = self.addresses.iter().filter_map(wanted.clone()).count().max(1);
-        let first = self.turn.get() % count;
-        self.turn.set((first + 1) % count);
+        let first = turn.get() % count;
+        turn.set((first + 1) % count);
         self.addresses.iter().filter_map(wanted).cycle().skip(first).take(count)
     }
 }
@@ -126,7 +145,7 @@ impl Names {
     /// Who answers to `name`, which is in lower case.
     pub fn find(&self, name: &[u8]) -> Option<Found<'_>> {
         let holders = self.by_name.get(name)?;
-        Some(Found { addresses: holders.addresses(), turn: &holders.turn })
+        Some(Found { addresses: holders.addresses(), turns: &holders.turns })
     }
 
     /// What the container at `address` is called for sure: `tag.name`.
@@ -188,7 +207,7 @@ mod tests {
             IpAddr::V6(_) => None,
         };
         let key = lower(wire(name).unwrap());
-        names.find(&key).map(|found| found.in_turn(last).collect()).unwrap_or_default()
+        names.find(&key).map(|found| found.in_turn(Family::V4, last).collect()).unwrap_or_default()
     }
 
     #[test]
@@ -204,6 +223,23 @@ mod tests {
         assert!(found(&names, "v1.web").is_empty() && names.called([10, 0, 0, 1].into()).is_none());
         names.remove([10, 0, 0, 2].into());
         assert!(names.by_name.is_empty() && names.by_address.is_empty(), "{names:?}");
+    }
+
+    #[test]
+    fn who_asks_for_both_families_has_each_in_turn() {
+        let mut names = Names::default();
+        for last in [1, 2] {
+            let mut entry = entry("web", &format!("v{last}"), last);
+            entry.addresses.push(IpAddr::from([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]));
+            names.enter(entry);
+        }
+        let six = |ip: &IpAddr| match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(ip) => Some(ip.octets()[15]),
+        };
+        let found6 = || names.find(b"\x03web\0").unwrap().in_turn(Family::V6, six).collect::<Vec<_>>();
+        let both: Vec<_> = (0..3).map(|_| (found(&names, "web"), found6())).collect();
+        assert_eq!(both, [[1, 2], [2, 1], [1, 2]].map(|turn| (turn.to_vec(), turn.to_vec())));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Desk {
     fn admits(&self, asker: Ipv4Addr) -> bool {
         let now = Instant::now();
         self.pace.count(now);
-        self.own.subnet.contains(asker) && self.paces.admit(asker, now)
+        self.own.range.contains(asker.into()) && self.paces.admit(asker, now)
     }
 
     /// Waits for the time of the next question.
@@ -78,12 +78,12 @@ impl Desk {
 
     /// What is known here, or else on another network of the asker's.
     fn answer(&self, question: &[u8], by: Transport, asker: Ipv4Addr, reply: &mut Vec<u8>) -> Verdict {
-        let verdict = answer::answer(question, by, &self.own.names.borrow(), self.own.subnet, reply);
+        let verdict = answer::answer(question, by, &self.own.names.borrow(), self.own.range, reply);
         let shown = self.shown.borrow();
         let Some(others) = shown.get(&asker).filter(|_| !is_known(verdict, reply)) else { return verdict };
         let mut other_reply = Vec::new();
-        for Seen { names, subnet } in others {
-            let other = answer::answer(question, by, &names.borrow(), *subnet, &mut other_reply);
+        for Seen { names, range } in others {
+            let other = answer::answer(question, by, &names.borrow(), *range, &mut other_reply);
             if is_known(other, &other_reply) {
                 *reply = other_reply;
                 return other;

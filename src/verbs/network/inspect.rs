@@ -28,6 +28,8 @@ async fn run(name: NetworkName, call: Call) -> Result<Line, Refusal> {
         "name": row.name.as_str(),
         "subnet": row.subnet.to_string(),
         "gateway": row.gateway,
+        "subnet6": row.ula.map(|ula| ula.to_string()),
+        "gateway6": row.ula.map(|ula| ula.gateway()),
         "internal": row.internal,
         "bridge": row.bridge,
         "containers": row.containers.iter().map(resident).collect::<Vec<_>>(),

@@ -91,6 +91,7 @@ impl Place {
             run: self.dir.join("run"),
             bridge: "none".to_owned(),
             subnet: None,
+            ipv6: true,
             dns: Vec::new(),
             tools: None,
             stop_timeout: Duration::ZERO,

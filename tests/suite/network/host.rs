@@ -8,6 +8,7 @@ use gantry::events::Bus;
 use gantry::network::{Network, check};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
+use nix::sched::{CloneFlags, unshare};
 
 use super::world::*;
 
@@ -16,7 +17,7 @@ fn two_daemons_stand_side_by_side() {
     on_a_host(async |world: Rc<World>| {
         let one = world.start("gantry0").await.unwrap();
         let two = world.start("gantry01").await.unwrap();
-        assert_eq!(code(world.start("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
+        assert_eq!(code(world.start_once("gantry0").await.map(drop)), Code::InUse, "a bridge has one daemon");
         let (_, web) = attach(&one, "web", &["8080:80"]).await.unwrap();
         assert_eq!(code(attach(&two, "web", &["8080:80"]).await), Code::InUse);
         let (_, web_two) = attach(&two, "web", &["8081:80"]).await.unwrap();
@@ -128,5 +129,23 @@ fn without_nft_nothing_is_left_behind() {
         let findings = check(&config, &tools).await;
         assert!(findings.iter().all(|finding| finding.ok), "{findings:?}");
         std::fs::remove_dir(config.run).unwrap();
+    });
+}
+
+/// What was set before it is put back: the links by which the host heeds routers' advertisements among it.
+#[test]
+fn a_sysctl_that_cannot_be_set_leaves_the_others_as_they_were() {
+    on_a_host_of_both(async |world: Rc<World>| {
+        let before = snapshot();
+        // For this thread and for those that it starts.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let sysctl = "/proc/sys/net/ipv6/conf/all/forwarding";
+        sh(&format!("mount --make-rprivate /; mount --bind {sysctl} {sysctl}; mount -o remount,bind,ro {sysctl}"));
+        let refusal = world.start("gantry0").await.unwrap_err();
+        assert!(refusal.code() == Code::Internal && refusal.message().contains(sysctl), "{refusal}");
+        assert_eq!(snapshot(), before);
+        sh(&format!("umount {sysctl}"));
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
     });
 }

@@ -1,7 +1,7 @@
 //! The host that a test is, its neighbour, and those who ask and answer there.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +14,13 @@ use gantry::config::Config;
 use gantry::events::Bus;
 use gantry::id::{ContainerId, NetworkMode, Networking, Publish, PublishedPort};
 use gantry::link::Post;
-use gantry::network::{Attach, Close, Identity, Network};
+use gantry::network::{Attach, Close, Identity, Network, V6};
 use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{SockaddrStorage, recvfrom};
 use nix::sys::stat::Mode;
 
 use crate::shell;
@@ -28,6 +29,11 @@ use crate::shell;
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 1);
 pub const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(192, 168, 99, 2);
 pub const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// The same on a host that has IPv6, and their link-local addresses.
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1);
+pub const NEIGHBOUR6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 2);
+pub const LINK6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x99, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x99, 2)];
 
 /// How long a connection may take that is to succeed.
 pub fn patience() -> Duration {
@@ -47,8 +53,20 @@ pub struct World {
     _held: [OwnedFd; 2],
 }
 
-/// Runs `test` on a host of its own, and then sees whether the host is as it was before.
+/// Runs `test` on a host of its own, which has no IPv6, and then sees whether the host is as it was before.
 pub fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Send + 'static) {
+    on_a_host_with(World::build, test);
+}
+
+/// The same on one that has IPv6.
+pub fn on_a_host_of_both<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Send + 'static) {
+    on_a_host_with(|| World::build().with_v6(), test);
+}
+
+fn on_a_host_with<T: Future<Output = ()>>(
+    build: impl FnOnce() -> World + Send + 'static,
+    test: impl FnOnce(Rc<World>) -> T + Send + 'static,
+) {
     assert!(nix::unistd::geteuid().is_root(), "these tests make network namespaces: run them as root");
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -56,10 +74,15 @@ pub fn on_a_host<T: Future<Output = ()>>(test: impl FnOnce(Rc<World>) -> T + Sen
         // As the daemon does it at its start: a login has 1024 descriptors, and a published port takes one.
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-        let world = Rc::new(World::build());
+        let world = Rc::new(build());
         let before = snapshot();
         actix::System::new().block_on(test(world.clone()));
-        let after = snapshot();
+        // A list of routes is cut short where some of them go meanwhile, as those of vanishing links do.
+        let deadline = std::time::Instant::now() + patience();
+        let mut after = snapshot();
+        while after != before && std::time::Instant::now() < deadline {
+            after = snapshot();
+        }
         let only = |one: &str, other: &str| one.lines().filter(|l| !other.contains(l)).collect::<Vec<_>>().join("\n");
         assert!(after == before, "the host is not as it was: -{} +{}", only(&before, &after), only(&after, &before));
         std::fs::remove_dir(&world.dir).expect("no file is left");
@@ -102,6 +125,24 @@ impl World {
         Self { here, neighbour, dir, _held: held }
     }
 
+    /// Gives both hosts IPv6: addresses that are there at once, and none that the kernel makes a moment later.
+    fn with_v6(self) -> Self {
+        let [link, link_there] = LINK6;
+        let on = "cd /proc/sys/net/ipv6/conf; for f in */addr_gen_mode; do echo 1 > $f; done
+            for f in */disable_ipv6; do echo 0 > $f; done; echo 0 > all/forwarding";
+        sh(&format!(
+            "{on}; ip addr add {HOST6}/64 dev wire0 nodad; ip addr add {link}/64 dev wire0 nodad
+            cd ../..; if [ -d bridge ]; then echo 1 > bridge/bridge-nf-call-ip6tables; fi"
+        ));
+        inside(&self.neighbour, || {
+            sh(&format!(
+                "{on}; ip addr add {NEIGHBOUR6}/64 dev wire1 nodad; ip addr add {link_there}/64 dev wire1 nodad
+                ip route add fd00::/8 via {HOST6}"
+            ));
+        });
+        self
+    }
+
     pub fn config(&self, bridge: &str) -> Config {
         let run = self.dir.join(bridge);
         std::fs::create_dir_all(&run).unwrap();
@@ -112,6 +153,7 @@ impl World {
             run,
             bridge: bridge.to_owned(),
             subnet: None,
+            ipv6: true,
             dns: Vec::new(),
             tools: None,
             stop_timeout: patience(),
@@ -126,7 +168,25 @@ impl World {
         }
     }
 
+    /// Starts it, also where another was that has just ended: a process that another test is just starting may have a copy of
+    /// that one's lock.
     pub async fn start(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
+        let deadline = std::time::Instant::now() + patience();
+        loop {
+            match self.start_once(bridge).await {
+                Err(refusal)
+                    if refusal.message().contains("in use by another daemon")
+                        && std::time::Instant::now() < deadline =>
+                {
+                    tokio::task::yield_now().await;
+                }
+                started => return started,
+            }
+        }
+    }
+
+    /// The same at once or not at all.
+    pub async fn start_once(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
         Network::start(&self.config(bridge), &Tools::default(), Bus::default()).await
     }
 
@@ -163,8 +223,9 @@ pub fn sh(script: &str) -> String {
 pub fn snapshot() -> String {
     // The kernel tells of a link's carrier when it comes to it.
     sh("ip -o link | sed 's/<[^>]*>//; s/ state [A-Z]*//'; ip -o addr
-        ip route show table all | sed 's/ linkdown//'; nft list ruleset
-        grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/bridge 2>/dev/null | sort")
+        ip route show table all | sed 's/ linkdown//; s/ expires [0-9]*sec//'; nft list ruleset
+        grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/bridge /proc/sys/net/ipv6/conf \
+            2>/dev/null | sort")
 }
 
 /// A TCP and a UDP service that answer with their name and who asks. Ended when dropped: a socket holds its namespace.
@@ -175,7 +236,8 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(namespace: &Path, at: (Ipv4Addr, u16), name: &'static str) -> Self {
+    pub fn new(namespace: &Path, (ip, port): (impl Into<IpAddr>, u16), name: &'static str) -> Self {
+        let at = SocketAddr::new(ip.into(), port);
         let sockets = inside(namespace, || (TcpListener::bind(at).unwrap(), UdpSocket::bind(at).unwrap()));
         let (listener, datagrams) = (Arc::new(sockets.0), Arc::new(sockets.1));
         let threads = vec![
@@ -183,7 +245,7 @@ impl Service {
                 let listener = listener.clone();
                 move || {
                     while let Ok((mut stream, who)) = listener.accept() {
-                        let _ = write!(stream, "{name} {}", who.ip());
+                        let _ = write!(stream, "{name} {}", who.ip().to_canonical());
                     }
                 }
             }),
@@ -191,14 +253,22 @@ impl Service {
                 let datagrams = datagrams.clone();
                 move || {
                     let mut buffer = [0; 16];
-                    while let Ok((1.., who)) = datagrams.recv_from(&mut buffer) {
-                        let _ = datagrams.send_to(format!("{name} {}", who.ip()).as_bytes(), who);
+                    while let Some(who) = sender(&datagrams, &mut buffer) {
+                        let _ = datagrams.send_to(format!("{name} {}", who.ip().to_canonical()).as_bytes(), who);
                     }
                 }
             }),
         ];
         Self { listener, datagrams, threads }
     }
+}
+
+/// Who sent the next datagram; none where the socket was shut down. (The standard library takes what is no address then for one.)
+fn sender(socket: &UdpSocket, buffer: &mut [u8]) -> Option<SocketAddr> {
+    let (_, who) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer).ok()?;
+    let who = who?;
+    let v6 = || who.as_sockaddr_in6().map(|who| SocketAddr::V6((*who).into()));
+    who.as_sockaddr_in().map(|who| SocketAddr::V4((*who).into())).or_else(v6)
 }
 
 impl Drop for Service {
@@ -213,9 +283,10 @@ impl Drop for Service {
     }
 }
 
-pub fn ask_tcp(from: &Path, ip: Ipv4Addr, port: u16, patience: Duration) -> std::io::Result<String> {
+pub fn ask_tcp(from: &Path, ip: impl Into<IpAddr>, port: u16, patience: Duration) -> std::io::Result<String> {
+    let to = SocketAddr::new(ip.into(), port);
     inside(from, || {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(IpAddr::V4(ip), port), patience)?;
+        let mut stream = TcpStream::connect_timeout(&to, patience)?;
         stream.set_read_timeout(Some(patience))?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
@@ -223,11 +294,12 @@ pub fn ask_tcp(from: &Path, ip: Ipv4Addr, port: u16, patience: Duration) -> std:
     })
 }
 
-pub fn ask_udp(from: &Path, ip: Ipv4Addr, port: u16) -> std::io::Result<String> {
+pub fn ask_udp(from: &Path, ip: impl Into<IpAddr>, port: u16) -> std::io::Result<String> {
+    let to = SocketAddr::new(ip.into(), port);
     inside(from, || {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
         socket.set_read_timeout(Some(patience()))?;
-        socket.send_to(b"?", (ip, port))?;
+        socket.send_to(b"?", to)?;
         let mut buffer = [0; 64];
         let (length, _) = socket.recv_from(&mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
@@ -246,7 +318,16 @@ pub struct Place {
     pub ips: Vec<Ipv4Addr>,
     pub link: String,
     pub gateway: Ipv4Addr,
+    pub v6: Option<V6>,
     pub ports: Vec<PublishedPort>,
+}
+
+impl Place {
+    /// Its address of IPv6, and its network's gateway.
+    pub fn six(&self) -> (Ipv6Addr, Ipv6Addr) {
+        let v6 = self.v6.expect("it has IPv6");
+        (v6.ip, v6.ula.gateway())
+    }
 }
 
 /// A request to join the default network.
@@ -282,7 +363,7 @@ pub async fn attach_to(
     let first = attachment.first().expect("a link").clone();
     let ips = attachment.endpoints.iter().map(|endpoint| endpoint.ip).collect();
     let (netns, ports) = (attachment.netns.expect("a namespace"), attachment.ports);
-    Ok((id, Place { netns, ip: first.ip, ips, link: first.link, gateway: first.gateway, ports }))
+    Ok((id, Place { netns, ip: first.ip, ips, link: first.link, gateway: first.gateway, v6: first.v6, ports }))
 }
 
 pub fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Code {
