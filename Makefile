@@ -7,7 +7,7 @@ PROFILE ?= dev
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo run test vm-test man completions install uninstall deb bench load versus suite peers fuzz
+.PHONY: help setup build demo run test vm-test man completions install uninstall deb bench load versus suite peers fuzz record
 # Where `make install` puts things; DESTDIR stands before it.
 PREFIX ?= /usr/local
 # What a Debian package is made of.
@@ -24,6 +24,9 @@ build: setup ## build the daemon and the client
 
 demo: build ## the main job, shown: image, container, published port, page, stop, nothing left
 	@PATH="$(abspath $(BIN)):$$PATH" tests/demo.sh
+
+record: build ## docs/top.svg: a session of `gantry top`, recorded anew
+	@PATH="$(abspath $(BIN)):$$PATH" tests/pictures/record.sh
 
 run: build ## the daemon in the foreground, with its default paths
 	$(BIN)/gantryd

@@ -34,6 +34,8 @@ want openssl have openssl
 want e2fsprogs have filefrag
 want xfsprogs have mkfs.xfs
 want curl have curl
+want tmux have tmux
+want python3 have python3
 # What `make versus` and `make suite` run.
 if [ "${1:-}" = peers ]; then
     want docker.io have dockerd

@@ -3,16 +3,20 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
+
+use crate::shell::patience;
 
 /// A daemon's socket in a directory of its own, and whoever connects to it.
 struct Stage {
@@ -246,4 +250,44 @@ fn a_signal_that_ends_the_client_leaves_the_terminal_whole() {
     signal(&client, Signal::SIGTERM);
     assert_eq!(status(&client.wait_with_output().expect("its end")), Some(143));
     assert!(echoes(&slave));
+}
+
+#[test]
+fn each_layer_of_a_pull_has_a_bar() {
+    let stage = Stage::new();
+    let (mut person, slave) = terminal(24, 80);
+    // The command goes at once, and its handle of the terminal with it: the end of the client can then be read.
+    let mut client = Command::new(env!("CARGO_BIN_EXE_gantry"))
+        .arg("--socket")
+        .arg(stage.directory.join("sock"))
+        .args(["pull", "web"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(slave)
+        .spawn()
+        .expect("the client");
+    let (mut pull, line) = stage.request();
+    assert_eq!(line, "image pull web");
+    let layer = |digit: &str, done| {
+        format!("PROGRESS stage=fetch blob=sha256:{} done={done} total=1048576\n", digit.repeat(64))
+    };
+    say(
+        &mut pull,
+        &format!("PROGRESS stage=fetch done=0 total=2097152\n{}{}", layer("a", 1_048_576), layer("b", 524_288)),
+    );
+    let (mut shown, mut piece) = (String::new(), [0; 4096]);
+    let wanted =
+        ["fetch [", "aaaaaaaaaaaa [==============================] 1.00 MiB/1.00 MiB", "bbbbbbbbbbbb [==============="];
+    while !wanted.iter().all(|wanted| shown.contains(wanted)) {
+        let mut waited = [PollFd::new(person.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(patience(60)).expect("short enough");
+        assert_ne!(poll(&mut waited, patience), Ok(0), "never shown: {shown:?}");
+        let length = person.read(&mut piece).unwrap_or_else(|error| panic!("{error}: {shown:?}"));
+        shown.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    say(&mut pull, "OK name=web digest=sha256:ab size=2097152\n");
+    let mut out = String::new();
+    client.stdout.take().expect("piped").read_to_string(&mut out).expect("its output");
+    assert_eq!((client.wait().expect("its end").code(), out.as_str()), (Some(0), "Digest: sha256:ab\nweb\n"));
 }

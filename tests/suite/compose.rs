@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use crate::harness::Daemon;
 use crate::place::Place;
+use crate::registry::Registry;
 use crate::shell::{self, Output};
 
 /// A project's directory beside a daemon of its own.
@@ -339,4 +340,80 @@ fn a_second_interruption_kills() {
     assert_eq!(project.daemon.ok("ps state=running").get("count"), "0");
     project.ok(&["down"]);
     project.is_gone();
+}
+
+#[test]
+fn the_end_of_one_is_the_end_of_all() {
+    let project = Project::of(&format!(
+        "services:{WEB}
+  first: {{image: busybox, command: 'true'}}
+  job:
+    image: busybox
+    command: sh -c 'exit 7'
+    depends_on: {{web: {{condition: service_started}}, first: {{condition: service_completed_successfully}}}}
+"
+    ));
+    let ended = project.compose(&["up", "--abort-on-container-exit"]);
+    assert_eq!(ended.status.code(), Some(7), "{}", ended.stderr);
+    assert!(ended.stderr.contains("job-1 exited with code 7"), "{}", ended.stderr);
+    assert_eq!(project.daemon.ok("ps state=running").get("count"), "0");
+    // Whose exit status it is can be said; that of web is KILL's.
+    let ended = project.compose(&["up", "--exit-code-from", "web"]);
+    assert_eq!(ended.status.code(), Some(137), "{}", ended.stderr);
+    for wrong in [&["up", "-d", "--abort-on-container-exit"][..], &["up", "--exit-code-from", "none"]] {
+        let ended = project.compose(wrong);
+        assert_eq!((ended.status.code(), ended.stderr.lines().count()), (Some(1), 1), "{}", ended.stderr);
+    }
+    project.ok(&["down"]);
+    project.is_gone();
+}
+
+#[test]
+fn signals_go_to_what_runs() {
+    let project = Project::of(
+        "services:
+  one: {image: busybox, stop_signal: KILL, command: sh -c 'trap \"echo heard; exit 5\" USR1; echo ready; while :; do sleep 0.1; done'}
+  two: {image: busybox, stop_signal: KILL, command: sleep 1000}
+",
+    );
+    let mut client = project.foreground(&["up", "one", "two"]);
+    let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "one-1  | ready");
+    let told = project.compose(&["kill", "-s", "USR1", "one"]);
+    assert!(told.status.success() && told.stderr.contains("one:shop  Killed"), "{}", told.stderr);
+    assert_eq!(next(), "one-1  | heard");
+    assert_eq!(project.daemon.ok("wait one:shop").get("exit"), "5");
+    // What has ended is no reason to fail.
+    project.ok(&["kill"]);
+    assert_eq!(project.daemon.ok("wait two:shop").get("exit"), "137");
+    let mut told = String::new();
+    client.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(0), "{told}");
+    project.ok(&["down"]);
+    project.is_gone();
+}
+
+#[test]
+fn images_are_pulled_before_they_are_wanted() {
+    let registry = Registry::start();
+    let image = registry.push_busybox("httpd:1");
+    let project = Project::of(&format!(
+        "services:
+  web: {{image: {image}}}
+  again: {{image: {image}}}
+  own: {{image: busybox, pull_policy: never}}
+  none: {{image: {}/none:1}}
+",
+        registry.address()
+    ));
+    let pulled = project.compose(&["pull", "--tls-verify=false", "web", "again", "own"]);
+    assert_eq!((pulled.status.code(), pulled.stderr), (Some(0), format!("Image {image}  Pulled\n")));
+    assert!(project.daemon.ok("image ls").column("name").contains(&image));
+    assert_eq!(project.names(), Vec::<String>::new());
+    let refused = project.compose(&["pull", "--tls-verify=false"]);
+    assert!(refused.status.code() == Some(1) && refused.stderr.contains("/none:1: "), "{}", refused.stderr);
+    let quiet = project.compose(&["pull", "-q", "--tls-verify=false", "--ignore-pull-failures"]);
+    assert_eq!((quiet.status.code(), quiet.stderr.lines().count()), (Some(0), 1), "{}", quiet.stderr);
+    assert!(quiet.stderr.starts_with("not pulled: ") && quiet.stderr.contains("/none:1"), "{}", quiet.stderr);
 }

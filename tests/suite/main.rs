@@ -14,6 +14,7 @@ mod place; // directories, a bridge and a subnet that no other test has
 #[path = "../load/player/mod.rs"]
 mod player; // load files, read and played
 mod registry; // a real registry on loopback
+mod screen; // a terminal, and what is seen on it
 mod shell; // commands of the host, with a deadline
 mod transcript; // the transcripts of protocol.md: read, and matched
 
@@ -75,8 +76,10 @@ mod client; // against the real daemon
 mod client_process; // as a process, against a scripted one
 mod compose; // projects of several containers
 mod packaging; // scripts, completions, the manual page
+mod terminals; // the session of lines, and the live view
 
 // The house.
 mod examples; // the clients of examples/
+mod pictures; // docs/pictures.md shows what is
 mod readme; // README.md tells the truth
 mod tidy; // the layer rule, and what every file must have

@@ -12,8 +12,8 @@ use super::host;
 use super::shell;
 
 /// How often it is made short, and what is refused each time.
-const SQUEEZES: usize = 20;
-const REFUSALS: usize = 500;
+const SQUEEZES: usize = 10;
+const REFUSALS: usize = 1000;
 /// Clients that never read, each worth 256 KiB of output.
 const GREEDY: usize = 120;
 

@@ -15,7 +15,7 @@ esac
 cache=${XDG_CACHE_HOME:-/var/tmp}/gantry-vm
 packages=(systemd-sysv dbus udev kmod procps iproute2 linux-image-cloud-amd64
     skopeo umoci crun conmon nftables catatonit
-    docker-registry busybox-static socat netcat-openbsd jq curl python3)
+    docker-registry busybox-static socat netcat-openbsd jq curl tmux python3)
 list=$(IFS=, && echo "${packages[*]}")
 unit='[Unit]
 After=basic.target dbus.service

@@ -27,6 +27,13 @@ impl Console {
         }
     }
 
+    /// Whether colours are wanted: on a terminal, unless somebody says no.
+    pub fn is_coloured(&self, no_color: bool) -> bool {
+        // https://no-color.org: present and not empty.
+        let is_off = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        self.out_is_terminal && !is_off
+    }
+
     /// Writes one line of output.
     pub fn say(&mut self, line: &str) -> Result<(), Failure> {
         writeln!(self.out, "{line}").map_err(Failure::output)

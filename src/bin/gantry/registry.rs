@@ -4,13 +4,14 @@ use crate::command::Operands::{self, Any, Each, Exactly, Program};
 use crate::command::{Call, Entry, Outcome};
 use crate::commands::{
     attach, check, completion, copy, each, events, exec, image, images, inspect, logs, manual, once, ps, raw, rows,
-    run, stats, version,
+    run, stats, top, version,
 };
 use crate::compose;
 use crate::container_flags as container;
 use crate::failure::NOT_THE_CONTAINERS;
 use crate::flag::Flag;
 use crate::listing_flags as flags;
+use crate::shell;
 
 /// Words that group commands, what they are about, and flags that stand between them and the command.
 pub const GROUPS: &[(&str, &str, &[Flag])] = &[
@@ -85,7 +86,8 @@ pub const ENTRIES: &[Entry] = &[
     entry("logs", ONE_NAME, logs::logs, "Show what a container has written").flags(flags::LOGS),
     entry("inspect", NAME, inspect::inspect, "Show all there is to know of containers or images").flags(flags::INSPECT),
     entry("stats", Any("NAME"), stats::stats, "Show what containers use").flags(flags::STATS),
-    entry("top", ONE_NAME, rows::rows, "List the processes of a container").flags(flags::LISTING),
+    entry("top", Any("NAME"), top::top, "List the processes of a container; alone, show all containers live")
+        .flags(flags::LISTING),
     entry("diff", ONE_NAME, rows::rows, "List what a container changed in its files").flags(flags::LISTING),
     entry("cp", Exactly(&["SRC", "DST"]), copy::copy, "Copy between the host and a container, as NAME:PATH")
         .flags(flags::COPY),
@@ -161,6 +163,12 @@ pub const ENTRIES: &[Entry] = &[
         .shares(PROJECT),
     entry("compose start", SERVICES, compose::again::start, "Start a project's containers that were stopped")
         .shares(PROJECT),
+    entry("compose kill", SERVICES, compose::again::kill, "Send a signal to a project's containers")
+        .flags(compose::flags::KILL)
+        .shares(PROJECT),
+    entry("compose pull", SERVICES, compose::pull::pull, "Pull the images of a project's services")
+        .flags(compose::flags::PULL)
+        .shares(&[compose::flags::SOURCE, compose::flags::PROJECT]),
     entry("compose config", NONE, compose::config::config, "Print the compose file as it is understood")
         .flags(compose::flags::CONFIG)
         .shares(PROJECT),
@@ -173,6 +181,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("metrics", NONE, once::text, "Show the daemon's metrics in Prometheus' format"),
     entry("shutdown", NONE, once::quiet, "Stop every container, then end the daemon").flags(flags::SHUTDOWN),
     entry("raw", Program("WORD…"), raw::raw, "Send one line of the protocol and show the reply"),
+    entry("shell", NONE, shell::shell, "Type lines of the protocol, with a history and completion"),
     entry("completion", Exactly(&["SHELL"]), completion::completion, "Print what bash, zsh or fish needs to complete"),
     entry("manual", NONE, manual::manual, "Print the manual page, for 'man -l -'"),
 ];

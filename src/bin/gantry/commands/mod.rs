@@ -18,6 +18,7 @@ pub mod raw;
 pub mod rows;
 pub mod run;
 pub mod stats;
+pub mod top;
 pub mod version;
 
 #[cfg(test)]

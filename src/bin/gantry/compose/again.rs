@@ -1,4 +1,4 @@
-//! `compose restart`, `stop` and `start`: the same verb for each container, in the order that it wants.
+//! `compose restart`, `stop`, `start` and `kill`: the same verb for each container, in the order that it wants.
 
 use std::collections::BTreeSet;
 
@@ -23,15 +23,25 @@ pub fn start(call: &mut Call<'_>) -> Outcome {
     each(call, "start", "Started", true)
 }
 
+/// Sends containers a signal, those that others wait for last.
+pub fn kill(call: &mut Call<'_>) -> Outcome {
+    each(call, "kill", "Killed", false)
+}
+
 fn each(call: &mut Call<'_>, verb: &'static str, done: &'static str, is_forwards: bool) -> Outcome {
     let (_, project) = session::open(call)?;
-    let (named, timeout) = (session::named(call), session::timeout(call)?);
+    let named = session::named(call);
+    let options: Vec<_> = call.options()?.into_iter().chain(session::timeout(call)?).collect();
     let meant = order::meant(&project, &named, !named.is_empty())?;
     let daemon = call.daemon.clone();
     session::told(call, move |teller| {
         let there = containers(&daemon, &project.name)?;
-        // Nothing is done to what runs already by starting it.
-        let is_meant = |running: bool| verb != "start" || !running;
+        // What runs already is not started, and what does not run hears no signal.
+        let is_meant = |running: bool| match verb {
+            "start" => !running,
+            "kill" => running,
+            _ => true,
+        };
         let services: BTreeSet<_> =
             there.iter().map(|one| one.service.clone()).filter(|service| meant.contains(service)).collect();
         let graph =
@@ -40,7 +50,7 @@ fn each(call: &mut Call<'_>, verb: &'static str, done: &'static str, is_forwards
             let names = there.iter().filter(|one| one.service == service && is_meant(one.is_running()));
             let names: Vec<_> = names.map(|one| one.name.clone()).collect();
             at_once(&names, &|name: &String| {
-                session::ask(&daemon, verb, name, &timeout)?;
+                session::ask(&daemon, verb, name, &options)?;
                 say(teller, format!("Container {name}  {done}"));
                 Ok(())
             })

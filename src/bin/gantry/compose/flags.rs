@@ -35,6 +35,9 @@ pub const UP: &[Flag] = &[
     Flag::switch("no-deps", "Not those that the named services wait for").here(),
     Flag::switch("no-start", "Make containers, and do not start them").here(),
     Flag::one("pull", "WHEN", "Pull images: always, missing or never").here(),
+    Flag::switch("abort-on-container-exit", "Stop all when one of them has ended").here(),
+    Flag::switch("abort-on-container-failure", "Stop all when one of them has failed").here(),
+    Flag::one("exit-code-from", "SERVICE", "Stop all when one has ended, and give this one's exit status").here(),
     ORPHANS,
     TIMEOUT,
     NO_COLOR,
@@ -56,6 +59,21 @@ pub const DOWN: &[Flag] = &[
 
 /// Flags of `restart` and `stop`.
 pub const STOP: &[Flag] = &[TIMEOUT];
+
+/// Flags of `kill`.
+pub const KILL: &[Flag] = &[
+    Flag::one("signal", "SIGNAL", "This in place of KILL").short('s'),
+    Flag::refused("remove-orphans", Takes::Switch, "compose down and up remove them"),
+];
+
+/// Flags of `pull`.
+pub const PULL: &[Flag] = &[
+    Flag::switch("ignore-pull-failures", "Go on behind one that cannot be had").here(),
+    Flag::switch("include-deps", "Those too that the named services wait for").here(),
+    Flag::switch("quiet", "Say nothing of what goes well").short('q').here(),
+    Flag::refused("ignore-buildable", Takes::Switch, "gantry builds no images"),
+    Flag::refused("policy", Takes::One("WHEN"), "gantry compose up --pull missing fetches what is not there"),
+];
 
 /// Flags of `ps`.
 pub const PS: &[Flag] = &[

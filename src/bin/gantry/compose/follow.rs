@@ -156,13 +156,6 @@ impl Printer {
     }
 }
 
-/// Whether colours are wanted: on a terminal, unless somebody says no.
-pub fn is_coloured(console: &Console, no_color: bool) -> bool {
-    // https://no-color.org: present and not empty.
-    let is_off = no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    console.out_is_terminal && !is_off
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

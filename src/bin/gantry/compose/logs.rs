@@ -16,7 +16,7 @@ pub fn logs(call: &mut Call<'_>) -> Outcome {
     }
     let mut there = containers(call.daemon, &project.name)?;
     there.retain(|one| named.is_empty() || named.contains(&one.service));
-    let is_coloured = follow::is_coloured(call.console, call.has("no-color")?);
+    let is_coloured = call.console.is_coloured(call.has("no-color")?);
     let names = there.iter().map(|one| one.shown()).collect();
     let mut printer = Printer::new(names, is_coloured, !call.has("no-log-prefix")?);
     let console = &mut *call.console;

@@ -4,7 +4,7 @@
 //! files -> yaml -> interpolate -> merge                      load: one tree, every variable in its place
 //!       -> model <- service <- process, nets, mounts, lifecycle   what cannot be honoured is refused by its path
 //!       -> wanted, there -> plan; order                      what is to be, what is, what is to be done, and when
-//!       -> up (work, waits, follow), down, again, ps, logs, exec, config
+//!       -> up (pull, work, waits, follow, abort), down, again, ps, logs, exec, config
 //! ```
 //!
 //! Containers of a project are called `SERVICE:PROJECT`, the second of a service `SERVICE:PROJECT-2`: the daemon's DNS
@@ -17,8 +17,10 @@ pub mod exec;
 pub mod flags;
 pub mod logs;
 pub mod ps;
+pub mod pull;
 pub mod up;
 
+mod abort;
 mod dotenv;
 mod follow;
 mod ground;

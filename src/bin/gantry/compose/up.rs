@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
+use super::abort::Abort;
 use super::follow::{self, Printer};
+use super::model::{Project, Service};
 use super::notes::{self, Note, Teller};
 use super::order::{self, at_once};
 use super::plan::Replace;
@@ -28,6 +30,7 @@ const INTERRUPTED: u8 = 130;
 pub fn up(call: &mut Call<'_>) -> Outcome {
     let stays = !(call.has("detach")? || call.has("wait")? || call.has("no-start")?);
     let asked = Arc::new(asked(call)?);
+    let abort = Abort::typed(call, &asked.project)?;
     if stays {
         // Before any thread is made, which inherits the mask: else a signal could still end the process.
         signals().thread_block().map_err(|errno| Failure::Io("cannot block signals".to_owned(), errno.into()))?;
@@ -48,6 +51,7 @@ pub fn up(call: &mut Call<'_>) -> Outcome {
         teller,
         is_over,
         stays,
+        abort,
         followed: BTreeMap::new(),
         stops: 0,
     };
@@ -64,7 +68,7 @@ fn begin(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure
 }
 
 fn printer(call: &Call<'_>, asked: &Asked) -> Result<Printer, Failure> {
-    let is_coloured = follow::is_coloured(call.console, call.has("no-color")?);
+    let is_coloured = call.console.is_coloured(call.has("no-color")?);
     let services = asked.services.iter().filter_map(|name| asked.project.service(name));
     let names = services.flat_map(|service| {
         let name = |number| service.container(&asked.project.name, number);
@@ -124,6 +128,7 @@ struct Screen<'a> {
     teller: Teller,
     is_over: Arc<AtomicBool>,
     stays: bool,
+    abort: Abort,
     /// Containers that are followed, or were, by name.
     followed: BTreeMap<String, Followed>,
     /// How often an end was wanted.
@@ -165,12 +170,17 @@ impl Screen<'_> {
                     outcome?;
                     is_stopped = true;
                 }
-                Note::Interrupted => self.stop()?,
+                Note::Interrupted => {
+                    if self.stops == 0 {
+                        self.abort.leave();
+                    }
+                    self.stop()?;
+                }
             }
             let all_ended = self.followed.values().all(|one| one.behind.is_some());
             match self.stops {
                 0 if all_ended && !is_working => return Ok(0),
-                1.. if all_ended && is_stopped => return Ok(INTERRUPTED),
+                1.. if all_ended && is_stopped => return Ok(self.abort.status().unwrap_or(INTERRUPTED)),
                 _ => {}
             }
         }
@@ -206,7 +216,10 @@ impl Screen<'_> {
             return self.follow(name, shown.to_owned(), vec![behind]);
         }
         known.behind = Some(behind);
-        self.say(&format!("{shown} exited with code {exit}"))
+        let service = service_of(&self.asked.project, name).unwrap_or_default();
+        let ends_all = self.abort.ended(&self.asked.project, &service, exit);
+        self.say(&format!("{shown} exited with code {exit}"))?;
+        if ends_all && self.stops == 0 { self.stop() } else { Ok(()) }
     }
 
     /// First it asks, then it kills, then it leaves.
@@ -231,6 +244,13 @@ impl Screen<'_> {
         self.console.flush()?;
         writeln!(self.console.err, "{what}").and_then(|()| self.console.err.flush()).map_err(Failure::output)
     }
+}
+
+/// The service that a container of this name is of.
+fn service_of(project: &Project, name: &str) -> Option<String> {
+    let is_of =
+        |service: &&Service| (1..=service.replicas).any(|number| service.container(&project.name, number) == name);
+    project.services.iter().find(is_of).map(|service| service.name.clone())
 }
 
 /// How often it is looked whether a start that was under way has brought one more.

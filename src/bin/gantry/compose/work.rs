@@ -13,11 +13,10 @@ use super::plan::{Plan, Replace, plan};
 use super::session::{ask, stop_and_remove};
 use super::there::{Container, containers, shown, tree_of};
 use super::waits::{self, Wait};
-use super::{ground, wanted};
+use super::{ground, pull, wanted};
 use crate::connection::Daemon;
 use crate::failure::Failure;
 use crate::flag::Pair;
-use crate::request::Request;
 
 /// What `up` was asked for.
 pub struct Asked {
@@ -49,7 +48,7 @@ pub struct Asked {
 pub fn bring_up(asked: &Asked, teller: &Teller, is_over: &AtomicBool) -> Result<(), Failure> {
     let there = containers(&asked.daemon, &asked.project.name)?;
     orphans(asked, &there, teller)?;
-    pull(asked, teller)?;
+    pull_again(asked, teller)?;
     ground::prepare(&asked.daemon, &asked.project, &asked.services, teller)?;
     let plans = plans(asked, &there)?;
     let graph = || order::forwards(&asked.project, &asked.services);
@@ -87,17 +86,15 @@ fn orphans(asked: &Asked, there: &[Container], teller: &Teller) -> Result<(), Fa
 }
 
 /// Asks for images again where that is wanted, so that a newer one is seen before containers are compared with it.
-fn pull(asked: &Asked, teller: &Teller) -> Result<(), Failure> {
+fn pull_again(asked: &Asked, teller: &Teller) -> Result<(), Failure> {
     let is_always = |service: &&Service| match &asked.pull {
         Some(when) => when == b"always",
         None => service.options.iter().any(|(key, value)| *key == "pull" && value == b"always"),
     };
     let services = asked.services.iter().filter_map(|name| asked.project.service(name)).filter(is_always);
-    let images: BTreeSet<_> = services.map(|service| service.image.clone()).collect();
-    at_once(&images.into_iter().collect::<Vec<_>>(), &|image| {
-        let request = Request::new("image pull").positional(image.as_bytes())?.options(&asked.source);
-        asked.daemon.connect()?.ask(&request)?;
-        say(teller, format!("Image {image}  Pulled"));
+    at_once(&pull::images(services), &|image| {
+        pull::one(&asked.daemon, image, &asked.source)?;
+        say(teller, pull::done(image));
         Ok(())
     })
 }
