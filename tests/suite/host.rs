@@ -148,7 +148,9 @@ pub fn clear(place: &Place) {
         "for m in $(awk '{{print $5}}' /proc/self/mountinfo | grep '^{}/'); do umount -l $m; done",
         dir.display()
     );
-    let _ = shell::sh(&format!("set +e; {links}; nft delete table inet {bridge}; {mounts}"));
+    let _ = shell::sh(&format!(
+        "set +e; {links}; nft delete table inet {bridge}; nft delete table bridge {bridge}; {mounts}"
+    ));
     for hierarchy in hierarchies() {
         remove_cgroup(&hierarchy.join(place.cgroup()));
     }
