@@ -45,7 +45,7 @@ impl Kind {
     /// Does it.
     pub fn play(self, client: Client) -> LocalBoxFuture<'static, Ended> {
         match self {
-            Self::Crowd if client.number % 5 == 0 => Box::pin(client.ask("ping\n")),
+            Self::Crowd if client.number.is_multiple_of(5) => Box::pin(client.ask("ping\n")),
             Self::Crowd => Box::pin(client.listen()),
             Self::Lister => Box::pin(client.ask("ps\n")),
             Self::Visitor => Box::pin(client.visit()),

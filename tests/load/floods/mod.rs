@@ -119,7 +119,8 @@ fn allow_descriptors(clients: u64) -> io::Result<()> {
             "{clients} clients need a hard limit of {wanted} descriptors, not {hard}"
         )));
     }
-    Ok(if soft < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?
-    })
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)?;
+    }
+    Ok(())
 }
