@@ -10,13 +10,22 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering:
 
 use crate::refusal::Refusal;
 
-/// How much is set aside, in bytes: what those who are served already may still need to be answered. Above malloc's
-/// threshold for mappings of their own (mallopt(3), 128 KiB), so that to free it gives it back.
-const RESERVE: usize = 2 << 20;
-const RESERVE_LAYOUT: Layout = match Layout::from_size_align(RESERVE, 16) {
-    Ok(layout) => layout,
-    Err(_) => panic!("a size and a power of two"),
-};
+/// What has a mapping of its own, in bytes; malloc's first threshold (mallopt(3)).
+#[cfg(target_env = "gnu")]
+const LARGE: i32 = 128 << 10;
+
+/// How much is set aside, in bytes: what those who are served already may still need to be answered. Large, so that to
+/// free it gives it back.
+const RESERVE: Layout = layout(2 << 20);
+/// How much must be left beside it, so that it is not used up again at once.
+const BESIDE: Layout = layout(512 << 10);
+
+const fn layout(size: usize) -> Layout {
+    match Layout::from_size_align(size, 16) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a size and a power of two"),
+    }
+}
 
 /// Of a memory cgroup's limit, the daemon's own heap may take this part: sockets, page tables and the tools that it
 /// starts are charged to the same.
@@ -84,50 +93,53 @@ fn give_back() -> bool {
     let kept = KEPT.swap(null_mut(), Relaxed);
     if !kept.is_null() {
         // SAFETY: from `set_aside`, with this layout; the swap gave it to us alone.
-        unsafe { System.dealloc(kept, RESERVE_LAYOUT) };
+        unsafe { System.dealloc(kept, RESERVE) };
     }
     !kept.is_null()
 }
 
-/// Sets the reserve aside where it is not, with as much again to be had beside it. Whether it is there then.
+/// Sets the reserve aside where it is not, with a little to be had beside it. Whether it is there then.
 #[expect(unsafe_code, reason = "memory by hand")]
 fn set_aside() -> bool {
     if !KEPT.load(Relaxed).is_null() {
         return true;
     }
-    // SAFETY: the layout is not of size 0, and each block is freed once: the second here, the first by `give_back`.
+    // SAFETY: the layouts are not of size 0, and each block is freed once: one here, or where it is kept by `give_back`.
     unsafe {
-        let (kept, beside) = (System.alloc(RESERVE_LAYOUT), System.alloc(RESERVE_LAYOUT));
+        let (kept, beside) = (System.alloc(RESERVE), System.alloc(BESIDE));
+        let both = !kept.is_null() && !beside.is_null();
         if !beside.is_null() {
-            System.dealloc(beside, RESERVE_LAYOUT);
-            if KEPT.compare_exchange(null_mut(), kept, Relaxed, Relaxed).is_ok() {
-                return true;
-            }
+            System.dealloc(beside, BESIDE);
+        }
+        if both && KEPT.compare_exchange(null_mut(), kept, Relaxed, Relaxed).is_ok() {
+            return true;
         }
         if !kept.is_null() {
-            System.dealloc(kept, RESERVE_LAYOUT);
+            System.dealloc(kept, RESERVE);
         }
     }
     !KEPT.load(Relaxed).is_null()
 }
 
-/// All threads share one heap. glibc gives each of them one of its own otherwise, for which it maps 64 MiB of addresses:
-/// no limit of them would mean anything, and what one thread frees would be of no use to the others.
+/// All threads share one heap: glibc gives each of them one of its own otherwise, for which it maps 64 MiB of addresses, so
+/// that no limit of them would mean anything. And what is large always has a mapping of its own, which goes back to the
+/// system when it is freed: glibc takes it from the heap otherwise, once something as large was freed.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "mallopt(3) has no safe wrapper")]
-fn share_one_arena() {
+fn tune() {
+    use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, mallopt};
     // SAFETY: it takes two numbers; no thread allocates beside this one yet.
-    if unsafe { nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1) } == 0 {
-        log::warn!("memory: threads have heaps of their own");
+    if unsafe { mallopt(M_ARENA_MAX, 1) & mallopt(M_MMAP_THRESHOLD, LARGE) } == 0 {
+        log::warn!("memory: malloc keeps its own ways, and may give back less");
     }
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn share_one_arena() {}
+fn tune() {}
 
 /// Begins to keep a reserve; before there are threads. `limit` is that of the daemon's memory cgroup in bytes, where it has one.
 pub fn guard(limit: Option<u64>) {
-    share_one_arena();
+    tune();
     if let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) {
         BOUND.store(limit / PART, Relaxed);
         log::info!(
@@ -136,7 +148,7 @@ pub fn guard(limit: Option<u64>) {
     }
     WANTED.store(true, Relaxed);
     if !set_aside() {
-        log::warn!("memory: no {RESERVE} bytes could be set aside");
+        log::warn!("memory: no {} bytes could be set aside", RESERVE.size());
     }
 }
 
