@@ -48,8 +48,9 @@ fn a_directory_of_the_host_is_seen_and_written() {
 
 #[test]
 fn what_the_host_mounts_later_is_seen_where_asked() {
-    let shared = Mounted::at(&std::env::temp_dir().join(format!("gantry-shared-{}", std::process::id())), "shared");
-    let private = Mounted::at(&shared.0.with_extension("private"), "private");
+    let shared =
+        Mounted::at(&std::env::temp_dir().join(format!("gantry-shared-{}", std::process::id())), BIND, "shared");
+    let private = Mounted::at(&shared.0.with_extension("private"), TMPFS, "private");
     let daemon = Daemon::start();
     daemon.import_busybox();
     let at = shared.0.display();
@@ -61,7 +62,7 @@ fn what_the_host_mounts_later_is_seen_where_asked() {
     assert_eq!(document["storage"]["volumes"][0]["propagation"], "slave");
     let later = shared.0.join("later");
     fs::create_dir(&later).unwrap();
-    let mounted = Mounted::at(&later, "shared");
+    let mounted = Mounted::at(&later, TMPFS, "shared");
     fs::write(later.join("file"), "later\n").unwrap();
     let mut conn = daemon.conn();
     let mut look = |name: &str| conn.request(&format!("exec {name} -- cat /a/later/file")).written("stdout");
@@ -80,17 +81,20 @@ fn what_the_host_mounts_later_is_seen_where_asked() {
     assert!(refusal.starts_with("unsupported ") && refusal.contains(&private.0.display().to_string()), "{refusal}");
 }
 
-/// A tmpfs of the host's, of which nothing is left.
+/// A directory of the disk mounted on itself: a tmpfs can be idmapped from Linux 6.3 on only.
+const BIND: &str = "--bind";
+const TMPFS: &str = "-t tmpfs";
+
+/// A mount of the host's, of which nothing is left.
 struct Mounted(PathBuf);
 
 impl Mounted {
     /// At `dir`, which is made, with that `propagation`.
     #[track_caller]
-    fn at(dir: &Path, propagation: &str) -> Self {
+    fn at(dir: &Path, kind: &str, propagation: &str) -> Self {
         fs::create_dir_all(dir).unwrap();
         let mounted = Self(dir.to_owned());
-        super::shell::sh(&format!("mount -t tmpfs none {0} && mount --make-{propagation} {0}", dir.display()))
-            .succeeds();
+        super::shell::sh(&format!("mount {kind} {0} {0} && mount --make-{propagation} {0}", dir.display())).succeeds();
         mounted
     }
 }
@@ -98,7 +102,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let gone = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
-        let removed = fs::remove_dir(&self.0);
+        let removed = fs::remove_dir_all(&self.0);
         if !std::thread::panicking() {
             gone.unwrap();
             removed.unwrap();
