@@ -48,20 +48,31 @@ pub fn family(first: i32) -> Vec<Held> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let all: Vec<Kin> = pids.filter_map(kin).collect();
-    let members = members(first, &all);
-    all.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start)).collect()
+    hold(&members(first, &all), &all)
 }
 
 fn members(first: i32, all: &[Kin]) -> HashSet<i32> {
-    let mut members = HashSet::from([first]);
+    // A session has the number of who began it. That of `first` itself is perhaps ours.
+    kindred(HashSet::from([first]), all, HashSet::clone)
+}
+
+/// `first`, and those of `all` that descend from one of these or are in one of the `sessions` that go by what is found so far.
+pub fn kindred(first: HashSet<i32>, all: &[Kin], sessions: impl Fn(&HashSet<i32>) -> HashSet<i32>) -> HashSet<i32> {
+    let mut members = first;
     loop {
-        let is_one = |one: &&Kin| members.contains(&one.parent) || members.contains(&one.session);
+        let sessions = sessions(&members);
+        let is_one = |one: &&Kin| members.contains(&one.parent) || sessions.contains(&one.session);
         let more: HashSet<i32> = all.iter().filter(is_one).map(|one| one.pid).collect();
         if more.is_subset(&members) {
             return members;
         }
         members.extend(more);
     }
+}
+
+/// Takes hold of those of `all` that are `members` and still there.
+pub fn hold(members: &HashSet<i32>, all: &[Kin]) -> Vec<Held> {
+    all.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start)).collect()
 }
 
 /// Kills a tool and its [`family`]: one that hangs is perhaps waiting for what it has started.

@@ -13,7 +13,7 @@ use crate::container::exec::{self, Output, Wishes};
 use crate::container::plan::Plan;
 use crate::id::{ExecId, Signal};
 use crate::refusal::{Code, Refusal};
-use crate::tools::process::{Held, Kin, has_variable, kin};
+use crate::tools::process::{Held, Kin, has_variable, hold, kin, kindred};
 use crate::undo::Ground;
 use crate::worker::beside;
 
@@ -91,24 +91,14 @@ async fn sweep(mark: &str, own: Option<i32>, plan: &Arc<Plan>, ground: &Ground) 
 fn family(mark: &str, own: Option<i32>, pids: &[i32]) -> Vec<Held> {
     let alive: Vec<Kin> = pids.iter().filter_map(|pid| kin(*pid)).collect();
     let marked = alive.iter().map(|one| one.pid).filter(|pid| Some(*pid) == own || has_variable(*pid, mark)).collect();
-    let members = members(marked, &alive);
-    let taken = alive.iter().filter(|one| members.contains(&one.pid)).filter_map(|one| Held::take(one.pid, one.start));
-    taken.collect()
+    hold(&members(marked, &alive), &alive)
 }
 
 /// Those of `all` that are in `first`, share a session with one of them, or descend from one.
 fn members(first: HashSet<i32>, all: &[Kin]) -> HashSet<i32> {
-    let mut members = first;
-    loop {
-        let sessions: HashSet<i32> =
-            all.iter().filter(|one| members.contains(&one.pid)).map(|one| one.session).collect();
-        let related = all.iter().filter(|one| members.contains(&one.parent) || sessions.contains(&one.session));
-        let more: HashSet<i32> = related.map(|one| one.pid).filter(|pid| !members.contains(pid)).collect();
-        if more.is_empty() {
-            return members;
-        }
-        members.extend(more);
-    }
+    let sessions =
+        |members: &HashSet<i32>| all.iter().filter(|one| members.contains(&one.pid)).map(|one| one.session).collect();
+    kindred(first, all, sessions)
 }
 
 /// The beginning of what a look writes. All of it is read, lest the process waits for us.
