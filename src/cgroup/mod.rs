@@ -119,12 +119,10 @@ impl Cgroups {
     pub fn usage(&self, cgroup: &str) -> Usage {
         let mut usage = Usage::default();
         if let Some((dir, v1)) = self.dir("memory", cgroup) {
-            let (used, limit) =
-                if v1 { ("memory.usage_in_bytes", "memory.limit_in_bytes") } else { ("memory.current", "memory.max") };
+            let used = if v1 { "memory.usage_in_bytes" } else { "memory.current" };
             usage.cache = keyed(&dir.join("memory.stat"), if v1 { "total_inactive_file" } else { "inactive_file" });
             usage.memory = number(&dir.join(used)).map(|bytes| bytes.saturating_sub(usage.cache.unwrap_or(0)));
-            // v1 says "no limit" as a huge number, v2 as "max".
-            usage.memory_limit = number(&dir.join(limit)).filter(|bytes| *bytes < 1 << 60);
+            usage.memory_limit = memory_limit(&dir, v1);
         }
         if let Some((dir, v1)) = self.dir("cpuacct", cgroup) {
             usage.cpu_ns = match v1 {
@@ -179,6 +177,12 @@ impl Cgroups {
         names.dedup();
         names
     }
+}
+
+/// The limit of memory of the cgroup at `dir`, in bytes. v1 says "no limit" as a huge number, v2 as "max".
+fn memory_limit(dir: &Path, v1: bool) -> Option<u64> {
+    let file = if v1 { "memory.limit_in_bytes" } else { "memory.max" };
+    number(&dir.join(file)).filter(|bytes| *bytes < 1 << 60)
 }
 
 /// A hierarchy, where the line of mountinfo (proc(5)) is one of a cgroup filesystem.

@@ -3,17 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::Cgroups;
+use super::{Cgroups, memory_limit};
 
 impl Cgroups {
     /// The least limit of memory, in bytes, of the cgroup that this process is in and of those around it.
     pub fn own_memory_limit(&self) -> Option<u64> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        self.tightest(path(&own, self.is_v2())?)
-    }
-
-    fn tightest(&self, path: &str) -> Option<u64> {
-        Path::new(path).ancestors().filter_map(|around| self.usage(around.to_str()?).memory_limit).min()
+        let around = Path::new(path(&own, self.is_v2())?).ancestors();
+        let dirs = around.filter_map(|path| self.dir("memory", path.to_str()?));
+        dirs.filter_map(|(dir, v1)| memory_limit(&dir, v1)).min()
     }
 }
 
