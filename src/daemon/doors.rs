@@ -15,13 +15,14 @@ use tokio::sync::watch;
 use super::admit::admit;
 use super::manager::Given;
 use crate::config::Config;
+use crate::container::user;
 use crate::engine::Engine;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
-use crate::session::{self, Intake, Terms};
+use crate::session::{self, Intake, Terms, Turns};
 use crate::wire::reply::Line;
 
-/// The group that may use the control socket, where it exists.
+/// The group that may use the control socket, where /etc/group has it.
 const GROUP: &str = "gantry";
 /// How long sessions have for the last of their replies.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -70,13 +71,14 @@ impl Doors {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
         let (postage, intake) = (engine.postage.clone(), Rc::new(Intake::new(WAITING_MAX)));
-        let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake };
+        let turns = Rc::<Turns>::default();
+        let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake, turns: turns.clone() };
         let listener = open.listener(self.control, &mut self.given, true)?;
         open.serve(listener, Door { terms, most: CLIENTS_MAX }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
             let intake = Rc::new(Intake::new(LOOKER_WAITING_MAX));
-            let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage, intake };
+            let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage, intake, turns };
             let listener = open.listener(path, &mut self.given, false)?;
             open.serve(listener, Door { terms, most: LOOKERS_MAX }, engine, &closed);
         }
@@ -151,14 +153,15 @@ impl Open {
 
 /// Whoever may write to the control socket is root on the host; everyone may look at the read-only one.
 fn permit(path: &Path, trusted: bool) -> std::io::Result<()> {
-    let group = nix::unistd::Group::from_name(GROUP).ok().flatten();
-    let mode = match (trusted, &group) {
+    // Read by ourselves: what libc asks beside the file costs 700 KiB of libraries, for good.
+    let group = user::resolve(&format!(":{GROUP}"), Path::new("/")).ok().map(|root| root.gid);
+    let mode = match (trusted, group) {
         (true, Some(_)) => 0o660,
         (true, None) => 0o600,
         (false, _) => 0o666,
     };
-    if let (true, Some(group)) = (trusted, &group) {
-        std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
+    if let (true, Some(group)) = (trusted, group) {
+        std::os::unix::fs::chown(path, None, Some(group))?;
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }

@@ -41,6 +41,8 @@ use crate::volumes::Volumes;
 const WORKERS: usize = 8;
 /// Their stacks, in bytes: they make system calls, and nothing deep.
 const WORKER_STACK: usize = 256 << 10;
+/// How many tasks have their turn before the kernel is asked what else has happened: a new client waits for no more.
+const TASKS_A_LOOK: u32 = 16;
 /// How many threads may walk through containers' files at once, beside those.
 const WALKERS: usize = 16;
 
@@ -132,6 +134,7 @@ fn raise_descriptor_limit() {
 fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     let made = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .event_interval(TASKS_A_LOOK)
         .max_blocking_threads(WORKERS)
         .thread_stack_size(WORKER_STACK)
         .build();

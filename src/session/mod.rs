@@ -9,6 +9,7 @@ mod intake;
 mod peer;
 mod raw;
 mod requests;
+mod turns;
 
 use std::collections::VecDeque;
 use std::io;
@@ -26,6 +27,8 @@ use self::intake::Share;
 use self::peer::Peer;
 use self::raw::{Begun, Raw};
 use self::requests::{Item, Requests, Taken};
+use self::turns::Turn;
+pub use self::turns::Turns;
 use crate::engine::Engine;
 use crate::memory;
 use crate::outbox::{Outbox, Postage};
@@ -37,8 +40,6 @@ use crate::wire::reply::Line;
 const QUEUE_MAX: usize = 64;
 /// How many bytes these may have.
 const QUEUED_MAX: usize = 128 << 10;
-/// How many lines are taken before others have their turn.
-const TURN: usize = 64;
 /// How often a half-closed client is told that its work goes on: socat gives up after half a second of silence.
 const HEARTBEAT: Duration = Duration::from_millis(100);
 /// How much is read at once.
@@ -58,6 +59,9 @@ struct Session {
     /// What these and unfinished lines count towards.
     share: Share,
     requests: Requests,
+    turns: Rc<Turns>,
+    /// Its last turn ended before all was done that it had asked.
+    is_behind: bool,
     /// How often in a row there was something to read.
     streak: u32,
     /// The client will send no more.
@@ -91,6 +95,8 @@ pub struct Terms {
     pub postage: Rc<Postage>,
     /// What it has sent and is not carried out counts towards.
     pub intake: Rc<Intake>,
+    /// What its turns are among.
+    pub turns: Rc<Turns>,
 }
 
 /// Serves a connection to its end.
@@ -107,6 +113,8 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
         queued: 0,
         share: Share::of(terms.intake.clone()),
         requests,
+        turns: terms.turns,
+        is_behind: false,
         streak: 0,
         half_closed: false,
         quitting: false,
@@ -123,7 +131,7 @@ pub async fn serve(stream: UnixStream, engine: Rc<Engine>, terms: Terms, closing
 impl Session {
     async fn run(mut self) -> io::Result<()> {
         loop {
-            let more = self.take_frames();
+            let more = self.take_turn().await;
             self.share.set(self.held());
             if let Some(streams) = self.requests.take_raw() {
                 self.share.set(0);
@@ -164,10 +172,21 @@ impl Session {
         (self.quitting || ((self.half_closed || leaving) && idle)) && self.outbox.is_empty()
     }
 
-    /// Takes some of the lines that are there. True where there may be more: it stopped for want of room for their
-    /// replies, or to give others their turn.
-    fn take_frames(&mut self) -> bool {
-        for _ in 0..TURN {
+    /// Takes some of the lines that are there, if there are any, in its turn. True where there may be more: it stopped for
+    /// want of room for their replies, or to give others their turn.
+    async fn take_turn(&mut self) -> bool {
+        self.is_behind = if self.queue.is_empty() && self.framer.waiting() == 0 {
+            false
+        } else {
+            let turns = self.turns.clone();
+            let turn = turns.take(self.is_behind).await;
+            self.take_frames(&turn)
+        };
+        self.is_behind
+    }
+
+    fn take_frames(&mut self, turn: &Turn<'_>) -> bool {
+        loop {
             if self.quitting || self.requests.holds_lines() {
                 return false;
             }
@@ -188,8 +207,10 @@ impl Session {
                 self.take_torn_line();
                 return false;
             }
+            if turn.is_over() {
+                return true;
+            }
         }
-        true
     }
 
     /// The next line, be it one that must be given up.

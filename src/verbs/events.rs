@@ -1,12 +1,16 @@
 //! `events`: what happens, as it happens.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use futures::FutureExt;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{Access, Action, Argv, Call, Form, Line, Opt, Refusal, Verb};
 use crate::events::{DETAILS, Event, KEYS, Kind};
 use crate::wire::units;
+
+/// How long a listener who was told rests, so that what happens thick and fast is told him by the armful.
+const BREATH: Duration = Duration::from_millis(5);
 
 const LOST: [&str; 2] = ["type", "count"];
 
@@ -61,13 +65,18 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
         tell(&event, &filter, &call).await;
     }
     loop {
-        match live.recv().await {
-            Ok(event) => tell(&event, &filter, &call).await,
-            Err(RecvError::Lagged(count)) => {
-                call.line(&Line::event(LOST.into_iter().zip(["lost", &count.to_string()]))).await;
+        let mut next = Some(live.recv().await);
+        while let Some(heard) = next {
+            match heard {
+                Ok(event) => tell(&event, &filter, &call).await,
+                Err(RecvError::Lagged(count)) => {
+                    call.line(&Line::event(LOST.into_iter().zip(["lost", &count.to_string()]))).await;
+                }
+                Err(RecvError::Closed) => return Err(Refusal::shutting_down("the daemon is on its way out")),
             }
-            Err(RecvError::Closed) => return Err(Refusal::shutting_down("the daemon is on its way out")),
+            next = live.recv().now_or_never();
         }
+        tokio::time::sleep(BREATH).await;
     }
 }
 

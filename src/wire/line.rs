@@ -2,6 +2,8 @@
 
 use std::collections::TryReserveError;
 
+use memchr::memchr;
+
 /// The longest line, in bytes without its LF.
 pub const LINE_MAX: usize = 65_536;
 
@@ -59,7 +61,7 @@ impl Framer {
     /// The next whole line.
     pub fn next_frame(&mut self) -> Option<Frame> {
         loop {
-            let Some(at) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') else {
+            let Some(at) = memchr(b'\n', &self.buffer[self.scanned..]) else {
                 self.scanned = self.buffer.len();
                 if !self.has_rest() {
                     // A burst's memory is given back.

@@ -9,9 +9,14 @@ use crate::refusal::Refusal;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(Vec<u8>);
 
+/// What most lines have room in, in bytes.
+const USUAL: usize = 128;
+
 impl Line {
     fn new(head: &str) -> Self {
-        Self(head.as_bytes().to_vec())
+        let mut line = Vec::with_capacity(USUAL);
+        line.extend_from_slice(head.as_bytes());
+        Self(line)
     }
 
     fn end(mut self) -> Self {
@@ -93,7 +98,9 @@ impl Line {
 
     /// `TEXT …`: one line for a person.
     pub fn text(text: &str) -> Self {
-        Self::new(&format!("TEXT {}", text.replace(['\n', '\r'], " "))).end()
+        let mut line = Self::new("TEXT ");
+        line.0.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        line.end()
     }
 
     /// `ERR code message`.

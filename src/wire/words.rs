@@ -148,8 +148,13 @@ pub fn quote_into(out: &mut Vec<u8>, value: &[u8]) {
 pub fn quote_always_into(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
     for chunk in value.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            quote_char(out, c);
+        let mut rest = chunk.valid();
+        while !rest.is_empty() {
+            let plain = rest.bytes().position(|byte| !is_plain(byte)).unwrap_or(rest.len());
+            out.extend_from_slice(&rest.as_bytes()[..plain]);
+            let mut behind = rest[plain..].chars();
+            behind.next().into_iter().for_each(|c| quote_char(out, c));
+            rest = behind.as_str();
         }
         for byte in chunk.invalid() {
             push_hex(out, *byte);
@@ -158,7 +163,16 @@ pub fn quote_always_into(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
 }
 
+/// Whether a byte stands for itself between quotes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
+}
+
 fn is_bare(value: &[u8]) -> bool {
+    // Nearly all are, and need no more than a look at each byte.
+    if !value.is_empty() && value.iter().all(|byte| is_plain(*byte) && !matches!(byte, b' ' | b'\'' | b'=')) {
+        return true;
+    }
     let special = |c: char| c.is_control() || matches!(c, ' ' | '"' | '\'' | '\\' | '=');
     !value.is_empty() && std::str::from_utf8(value).is_ok_and(|text| !text.contains(special))
 }
