@@ -35,9 +35,10 @@ impl Finding {
     }
 }
 
-/// Namespaces, bridges, nft, forwarding, others' firewalls and the subnet. May be asked beside a running daemon.
+/// Namespaces, bridges, nft, forwarding, others' firewalls, the kernel's bounds and the subnet. May be asked beside a running daemon.
 pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
     let (own, bridge, cooperate) = (config.clone(), config.bridge.clone(), config.firewall_cooperate);
+    let links = config.bridge_links;
     // Asked for a bridge that nobody has: the table of a running daemon would be in the way.
     let subnet = config.subnet.unwrap_or(ANY);
     let (name, v6) = ("gantry-check".to_owned(), v6::is_on(config.ipv6));
@@ -53,6 +54,7 @@ pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
         Finding::of("ipv6", beside(move || try_ipv6(wished, &name)).await),
         Finding::of("forward", beside(move || foreign::try_forward(&bridge, cooperate, v6)).await),
         Finding::of("neighbours", beside(move || try_neighbours(v6)).await),
+        Finding::of("backlog", beside(move || try_backlog(links)).await),
         Finding::of("subnet", beside(move || try_subnet(&own)).await),
     ]
 }
@@ -104,30 +106,33 @@ fn is_forwarding(path: &Path) -> Result<String, Refusal> {
     Ok("the host will forward while the daemon runs".to_owned())
 }
 
+/// A sysctl that is one for all network namespaces, where this one shows it: the first alone does.
+fn kernel_bound(sysctl: &str) -> Result<Option<usize>, Refusal> {
+    let path = format!("/proc/sys/{}", sysctl.replace('.', "/"));
+    match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        text => Ok(Some(text.map_err(|error| wrong(&path, &error))?.trim().parse().unwrap_or(0))),
+    }
+}
+
 /// How many neighbours all network namespaces may know together, of each family. The host's entries for our containers do not
 /// count (`bridge.rs`), what these know does: each at least the host.
 fn try_neighbours(v6: bool) -> Result<String, Refusal> {
     let families = if v6 { &["ipv4", "ipv6"][..] } else { &["ipv4"] };
     let mut short = Vec::new();
-    let mut least = u32::MAX;
+    let mut least = usize::MAX;
     for family in families {
         let sysctl = format!("net.{family}.neigh.default.gc_thresh3");
-        let path = format!("/proc/sys/{}", sysctl.replace('.', "/"));
-        let text = match std::fs::read_to_string(&path) {
-            // One bound for all namespaces, which the first alone shows.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
-            }
-            text => text.map_err(|error| wrong(&path, &error))?,
+        let Some(most) = kernel_bound(&sysctl)? else {
+            return Ok("how many neighbours may be known is not told in this network namespace".to_owned());
         };
-        let most: u32 = text.trim().parse().unwrap_or(0);
         least = least.min(most);
         short.extend((most < NEIGHBOURS).then_some(sysctl));
     }
     Ok(neighbours(least, &short))
 }
 
-fn neighbours(least: u32, short: &[String]) -> String {
+fn neighbours(least: usize, short: &[String]) -> String {
     let known = format!("all containers together may know {least} neighbours");
     match short {
         [] => known,
@@ -139,7 +144,24 @@ fn neighbours(least: u32, short: &[String]) -> String {
 }
 
 /// Enough for a host full of containers.
-const NEIGHBOURS: u32 = 16384;
+const NEIGHBOURS: usize = 16384;
+
+/// How many packets a processor keeps that it has not looked at: what is sent to all of a bridge is one for each of its links
+/// at the same moment, and what is too many is lost.
+fn try_backlog(links: usize) -> Result<String, Refusal> {
+    Ok(match kernel_bound("net.core.netdev_max_backlog")? {
+        Some(kept) => backlog(kept, links),
+        None => "how many packets a processor keeps is not told in this network namespace".to_owned(),
+    })
+}
+
+fn backlog(kept: usize, links: usize) -> String {
+    let told = format!("a processor keeps {kept} packets, a bridge has at most {links} links");
+    if kept >= links {
+        return told;
+    }
+    format!("{told}; lest what is sent to all be lost, raise the sysctl net.core.netdev_max_backlog to {}", 2 * links)
+}
 
 fn try_subnet(config: &Config) -> Result<String, Refusal> {
     occupied::free_subnet(config).map(|subnet| format!("{subnet} is free"))
@@ -155,7 +177,10 @@ mod tests {
         let short = ["net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"].map(str::to_owned);
         let told = neighbours(1024, &short);
         assert!(told.ends_with(&format!("raise the sysctl {} and {} to 16384", short[0], short[1])), "{told}");
+        assert_eq!(backlog(1000, 512), "a processor keeps 1000 packets, a bridge has at most 512 links");
+        assert!(backlog(1000, 1023).ends_with("raise the sysctl net.core.netdev_max_backlog to 2046"));
         // As it is on the host of this test, or not told there.
         assert!(try_neighbours(true).unwrap().contains("neighbours"));
+        assert!(try_backlog(512).unwrap().contains("a processor keeps"));
     }
 }
