@@ -131,12 +131,16 @@ impl Host {
     }
 
     fn undo(mut self) {
-        let all_undone = self.journal.take_back(0).iter().all(|step| log_failure(undo(step)));
-        if all_undone {
-            self.journal.remove();
-        }
+        undo_all(&mut self.journal);
         drop(self.lock);
     }
+}
+
+/// Undoes every step, newest first. One that cannot be undone holds none of the others back, and stays in the journal.
+fn undo_all(journal: &mut Journal) {
+    let mut steps = journal.take_back(0);
+    steps.retain(|step| !log_failure(undo(step)));
+    if steps.is_empty() { journal.remove() } else { journal.settle(steps) }
 }
 
 fn log_failure(done: Result<(), Refusal>) -> bool {
@@ -159,9 +163,7 @@ fn prepare(config: &Config) -> Result<(Lock, Laid, Journal), Refusal> {
     match lay(config, &mut journal) {
         Ok(laid) => Ok((turn, laid, journal)),
         Err(refusal) => {
-            if journal.take_back(0).iter().all(|step| log_failure(undo(step))) {
-                journal.remove();
-            }
+            undo_all(&mut journal);
             Err(refusal)
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use gantry::config::Config;
 use gantry::events::Bus;
-use gantry::network::{Network, check};
+use gantry::network::{Close, Network, check};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 use nix::sched::{CloneFlags, unshare};
@@ -109,6 +109,23 @@ fn what_is_not_ours_is_refused_and_left_alone() {
         let config = Config { subnet: Some("192.168.0.0/16".parse().unwrap()), ..world.config("gantry0") };
         let refusal = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap_err();
         assert!(refusal.code() == Code::InUse && refusal.message().contains("wire0"), "{refusal}");
+        std::fs::remove_dir(world.dir.join("gantry0")).unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_taken_down_holds_nothing_else_back() {
+    on_a_host(async |world: Rc<World>| {
+        let before = snapshot();
+        let network = world.start("gantry0").await.unwrap();
+        sh("nft delete table inet gantry0; nft add table inet gantry0");
+        network.send(Close).await.unwrap();
+        assert!(sh("nft list ruleset").contains("table inet gantry0"), "it is somebody else's now");
+        sh("nft delete table inet gantry0");
+        assert_eq!(snapshot(), before);
+        let journal = world.dir.join("gantry0/network.journal");
+        assert_eq!(std::fs::read_to_string(&journal).unwrap(), "table gantry0\n", "the rest is done");
+        std::fs::remove_file(journal).unwrap();
         std::fs::remove_dir(world.dir.join("gantry0")).unwrap();
     });
 }
