@@ -1,7 +1,7 @@
 //! Questions that are not ours, put to the host's name servers: by UDP, by TCP where the answer is truncated, each from a
 //! port and under a number drawn at random, and within a time limit.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -36,9 +36,8 @@ const MESSAGE_MAX: usize = u16::MAX as usize;
 pub struct Forwarder {
     /// The servers that the configuration names, in place of the host's.
     configured: Vec<SocketAddr>,
-    /// The host's, as last read.
-    host: RefCell<Rc<[SocketAddr]>>,
-    read: Cell<Option<Instant>>,
+    /// The host's, and when they were read last.
+    host: RefCell<Option<(Instant, Rc<[SocketAddr]>)>>,
     /// Servers that did not answer, and until when they are asked last.
     shunned: RefCell<HashMap<SocketAddr, Instant>>,
     streams: Semaphore,
@@ -51,8 +50,7 @@ impl Forwarder {
     pub fn new(configured: &[SocketAddr]) -> Self {
         Self {
             configured: configured.to_vec(),
-            host: RefCell::new([].into()),
-            read: Cell::new(None),
+            host: RefCell::default(),
             shunned: RefCell::default(),
             streams: Semaphore::new(STREAMS_MAX),
             scratch: RefCell::new(vec![0; MESSAGE_MAX].into()),
@@ -159,12 +157,17 @@ impl Forwarder {
         if !self.configured.is_empty() {
             return self.configured.as_slice().into();
         }
-        if self.read.get().is_none_or(|read| read.elapsed() > FRESH) {
-            self.read.set(Some(Instant::now()));
-            let text = look(|| std::fs::read_to_string(resolv::PATH).unwrap_or_default()).await.unwrap_or_default();
-            *self.host.borrow_mut() = resolv::servers(&text).into();
+        if let Some((read, servers)) = &*self.host.borrow()
+            && read.elapsed() <= FRESH
+        {
+            return servers.clone();
         }
-        self.host.borrow().clone()
+        // Whoever else asks meanwhile reads it too: what was read before may be true no more.
+        let now = Instant::now();
+        let text = look(|| std::fs::read_to_string(resolv::PATH).unwrap_or_default()).await.unwrap_or_default();
+        let servers: Rc<[_]> = resolv::servers(&text).into();
+        *self.host.borrow_mut() = Some((now, servers.clone()));
+        servers
     }
 
     fn in_order(&self, servers: &[SocketAddr]) -> Vec<SocketAddr> {
@@ -220,4 +223,17 @@ pub async fn read_framed(stream: &mut TcpStream, longest: usize) -> io::Result<V
     let mut message = vec![0; length];
     stream.read_exact(&mut message).await?;
     Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the C library asks, for both families of a name.
+    #[tokio::test]
+    async fn the_first_two_questions_at_once_are_put_to_the_same_servers() {
+        let forwarder = Forwarder::new(&[]);
+        let (one, two) = tokio::join!(forwarder.servers(), forwarder.servers());
+        assert!(!one.is_empty() && one == two, "{one:?} {two:?}");
+    }
 }
