@@ -8,7 +8,7 @@ use super::occupied::{free_ula, occupied};
 use super::rtnl::Rtnl;
 use super::sweep::{journal_path, sweep, sweep_links, sweep_renamed, undo};
 use super::ula::{Range, Ula};
-use super::{bridge, dns, foreign, forwarding, marker, pool, rules, subnet, v6, wrong};
+use super::{bridge, dns, docker, forwarding, marker, pool, rules, subnet, v6, wrong};
 use crate::config::{Config, Subnet};
 use crate::fault;
 use crate::id::BRIDGE;
@@ -104,7 +104,7 @@ impl Host {
     /// undone is told in the log and stays in the journal. Blocks.
     pub fn take_down(self) {
         let turn = Lock::turn().inspect_err(|refusal| log::warn!("{}", refusal.message()));
-        log_failure(foreign::withdraw(&self.base.bridge).map(drop));
+        log_failure(docker::withdraw(&self.base.bridge).map(drop));
         log_failure(sweep_links(&self.base.bridge).map(drop));
         log_failure(sweep_renamed(&self.base.bridge).map(drop));
         fault::point("swept");

@@ -9,7 +9,7 @@ use tokio::sync::{AcquireError, OwnedMutexGuard, OwnedSemaphorePermit};
 use super::message::Target;
 use super::notices::Heard;
 use super::transactions::Watch;
-use super::{Change, JOBS_MAX, Network, dns, elements, foreign, rules, wrong};
+use super::{Change, JOBS_MAX, Network, dns, docker, elements, rules, wrong};
 use crate::events::Kind;
 use crate::id::PublishedPort;
 use crate::refusal::Refusal;
@@ -42,7 +42,7 @@ type Quiet = (OwnedMutexGuard<()>, Result<OwnedSemaphorePermit, AcquireError>);
 impl Mending {
     /// Of the table `inet TABLE`, which is whole, and has its companion or not.
     pub fn of(table: &str, quiet: bool) -> Self {
-        let watch = Watch::over(table, foreign::DOCKER);
+        let watch = Watch::over(table, quiet, docker::CHAIN);
         Self { watch, at_work: false, again: false, renew: false, quiet, failure: None }
     }
 }
@@ -57,18 +57,13 @@ impl Network {
                     self.mend(ctx);
                 }
                 if meaning.foreign {
-                    self.look_at_others(ctx);
+                    self.look_soon(ctx);
                 }
             }
             Heard::Lost => {
                 self.mending.watch.lost();
-                let rules = self.rules.clone();
-                let there = look(move || matches!(rules.comment(), Ok(Some(_)))).into_actor(self);
-                ctx.spawn(there.map(|there, network, ctx| {
-                    if let Ok(false) = there {
-                        network.mend(ctx);
-                    }
-                }));
+                self.renew(ctx);
+                self.look_soon(ctx);
             }
         }
     }

@@ -3,7 +3,7 @@
 //! The actor [`Network`] keeps the books (`nets` of networks, `members` of containers, `leaving` of links about to go); what
 //! it does to the host is straight text in the files below, which block and therefore run beside the daemon's thread.
 //! `further` makes and removes networks, `growth` further bridges of one, `live` links of containers that run; `mend` puts
-//! back what others take away, `foreign` sees to other firewalls. Pure: `pool`, `subnet`, `ula`, `names`, `marker`,
+//! back what others take away, `foreign` and `docker` see to other firewalls. Pure: `pool`, `subnet`, `ula`, `names`, `marker`,
 //! `rules`. Route netlink: `rtnl`, `bridge`, `netns`, `v6`. Names: `dns`. nf_tables: `rules` (as text, by nft: once, and for each network), `nfnl`
 //! and `elements` (raw, for each container); `transactions` hears what others do to them, `flows` is about conntrack.
 //!
@@ -24,6 +24,7 @@ mod attach;
 mod bridge;
 mod check;
 pub mod dns;
+mod docker;
 mod elements;
 mod flows;
 mod foreign;
@@ -129,8 +130,8 @@ pub struct Network {
     bus: Bus,
     /// What becomes of our table.
     mending: Mending,
-    /// Other firewalls are asked for their leave.
-    cooperate: bool,
+    /// What is known of other firewalls.
+    others: foreign::Others,
     /// Networks have IPv6.
     v6: bool,
     /// How many links a bridge takes.
@@ -175,7 +176,7 @@ impl Network {
             closing: false,
             mending: Mending::of(&base.bridge, host.quiet),
             links: config.bridge_links,
-            cooperate: config.firewall_cooperate,
+            others: foreign::Others::new(config.firewall_cooperate),
             v6,
             rules,
             host: Some(host),

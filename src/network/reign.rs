@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt};
 use netlink_packet_route::link::InfoKind;
 use tokio::sync::{mpsc, watch};
 
+use super::foreign::Others;
 use super::leaving::{Place, forget};
 use super::members::{Held, Member};
 use super::mend::Mending;
@@ -140,7 +141,7 @@ impl Drop for Network {
             closing: self.closing,
             bus: self.bus.clone(),
             mending: Mending::of(&self.rules.table, self.mending.quiet),
-            cooperate: self.cooperate,
+            others: Others::new(self.others.cooperate),
             v6: self.v6,
             links: self.links,
             forwarder: self.forwarder.clone(),

@@ -3,6 +3,7 @@
 
 use super::dns;
 use super::host::Base;
+use super::names::LinkNames;
 
 /// The comment by which a table is known for ours.
 pub const COMMENT: &str = "gantry";
@@ -123,12 +124,14 @@ table inet {bridge} {{
 /// some four times which groups of IPv6 it is in (MLDv2, RFC 3810 5.2.14: all of it to ff02::16). There is nobody who wants to
 /// know, for what is for a group goes to all; and on a bridge of five hundred links each such report is five hundred packets.
 pub fn quiet(table: &str) -> String {
+    let names = LinkNames::new(table);
+    let links = names.prefix();
     format!(
         r#"create table bridge {table} {{ comment "{COMMENT}"; }}
 table bridge {table} {{
     chain reports {{
         type filter hook prerouting priority filter; policy accept;
-        iifname "{table}.*" ip6 daddr ff02::16 drop
+        iifname "{links}*" ip6 daddr ff02::16 drop
     }}
 }}
 "#

@@ -8,7 +8,7 @@ use netlink_packet_route::link::{InfoKind, LinkMessage};
 use super::names::LinkNames;
 use super::nfnl::{self, Nfnl};
 use super::rtnl::{self, Rtnl};
-use super::{bridge, foreign, forwarding, marker, rules, wrong};
+use super::{bridge, docker, forwarding, marker, rules, wrong};
 use crate::config::Config;
 use crate::fault;
 use crate::journal::{Journal, Step};
@@ -40,7 +40,7 @@ pub fn sweep(config: &Config) -> Result<(), Refusal> {
     if delete_table(&config.bridge)? {
         swept.push(format!("the nft table inet {}", config.bridge));
     }
-    if foreign::withdraw(&config.bridge)? {
+    if docker::withdraw(&config.bridge)? {
         swept.push("rules in the chain DOCKER-USER".to_owned());
     }
     swept.extend(sweep_links(&config.bridge)?);

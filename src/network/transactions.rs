@@ -4,7 +4,7 @@
 //! (`nf_tables_commit_notify` in the kernel's `net/netfilter/nf_tables_api.c`).
 
 use super::nfread::{Message, messages_of};
-use super::{nfnl, rules};
+use super::{foreign, nfnl, rules};
 
 /// `NFT_MSG_NEWTABLE`, and those that say that a table, a chain, a rule or a set is gone.
 const NEW_TABLE: u8 = 0;
@@ -22,7 +22,8 @@ const CHAIN_NAMES: (u16, u16) = (3, 2);
 pub struct Meaning {
     /// What we need of our table may be gone.
     pub damaged: bool,
-    /// The chain in which we ask another firewall for its leave was made, or rules in it are gone.
+    /// A chain of others' that is asked about what is ours was made or changed; or that in which we ask another firewall for
+    /// its leave was made, or rules in it are gone.
     pub foreign: bool,
 }
 
@@ -31,6 +32,8 @@ pub struct Meaning {
 pub struct Watch {
     /// The table `inet NAME`.
     table: String,
+    /// It has its companion `bridge NAME` ([`rules::quiet`]).
+    quiet: bool,
     /// A chain of others' whose rules matter to us: its table `ip NAME` or `ip6 NAME`, and its name.
     chain: (&'static str, &'static str),
     torn: bool,
@@ -41,9 +44,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of the table `inet TABLE`, and of `chain` of another.
-    pub fn over(table: &str, chain: (&'static str, &'static str)) -> Self {
-        Self { table: table.to_owned(), chain, torn: false, made: false, foreign: false, own: 0 }
+    /// Of the table `inet TABLE` with its companion, if it has that, and of `chain` of another.
+    pub fn over(table: &str, quiet: bool, chain: (&'static str, &'static str)) -> Self {
+        Self { table: table.to_owned(), quiet, chain, torn: false, made: false, foreign: false, own: 0 }
     }
 
     /// We are about to replace the table whole.
@@ -58,7 +61,7 @@ impl Watch {
 
     /// Some notices were lost: nothing is known of what is under way.
     pub fn lost(&mut self) {
-        *self = Self::over(&self.table, self.chain);
+        *self = Self::over(&self.table, self.quiet, self.chain);
     }
 
     /// Hears a datagram, and says what came of the transactions that end in it.
@@ -79,10 +82,13 @@ impl Watch {
 
     fn note(&mut self, message: &Message<'_>) {
         let is = |kind: u16, name: &str| message.text(kind).is_some_and(|text| text == name.as_bytes());
-        if message.family == nfnl::INET && is(TABLE, &self.table) {
+        let families: &[u8] = if self.quiet { &[nfnl::INET, nfnl::BRIDGE] } else { &[nfnl::INET] };
+        if families.contains(&message.family) && is(TABLE, &self.table) {
             self.torn |= GONE.contains(&message.verb);
             self.made |= message.verb == NEW_TABLE && message.comment() == rules::COMMENT;
+            return;
         }
+        self.foreign |= message.verb == NEW_CHAIN && foreign::hook(message).is_some();
         let (table, chain) = self.chain;
         let named = match message.verb {
             NEW_CHAIN => CHAIN_NAMES.0,
@@ -129,13 +135,14 @@ mod tests {
 
     #[test]
     fn what_is_taken_from_our_table_is_damage_and_nothing_else() {
-        let mut watch = Watch::over("gantry0", ("filter", "DOCKER-USER"));
+        let mut watch = Watch::over("gantry0", true, ("filter", "DOCKER-USER"));
         let mut hears = |parts: &[Vec<u8>]| watch.hear(&parts.concat());
         for verb in GONE {
             assert!(hears(&[told(verb, 1, &[(1, "gantry0")]), end()]).damaged, "{verb}");
             assert!(!hears(&[told(verb, 1, &[(1, "gantry01")]), end()]).damaged, "another's table");
             assert!(!hears(&[told(verb, 2, &[(1, "gantry0")]), end()]).damaged, "another family's");
         }
+        assert!(hears(&[told(2, 7, &[(1, "gantry0")]), end()]).damaged, "its companion is part of it");
         assert!(!hears(&[told(14, 1, &[(1, "gantry0")]), end()]).damaged, "elements come and go");
         assert!(!hears(&[told(2, 1, &[(1, "gantry0")])]).damaged, "the transaction goes on");
         assert!(hears(&[end()]).damaged);
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn our_own_replacement_is_no_damage_and_somebody_elses_is() {
-        let mut watch = Watch::over("gantry0", ("filter", "DOCKER-USER"));
+        let mut watch = Watch::over("gantry0", true, ("filter", "DOCKER-USER"));
         let replaced = [told(2, 1, &[(1, "gantry0")]), told(0, 1, &[(1, "gantry0")]), end()].concat();
         assert!(watch.hear(&replaced).damaged, "an older one was restored");
         watch.expect();
@@ -155,16 +162,28 @@ mod tests {
 
     #[test]
     fn another_firewalls_chain_is_known() {
-        let mut watch = Watch::over("gantry0", ("filter", "DOCKER-USER"));
+        let mut watch = Watch::over("gantry0", true, ("filter", "DOCKER-USER"));
         let made = |family: u8, chain: &str| [told(3, family, &[(1, "filter"), (3, chain)]), end()].concat();
         assert!(watch.hear(&made(2, "DOCKER-USER")).foreign && watch.hear(&made(10, "DOCKER-USER")).foreign);
         assert!(!watch.hear(&made(1, "DOCKER-USER")).foreign && !watch.hear(&made(2, "FORWARD")).foreign);
         assert!(watch.hear(&[told(8, 2, &[(1, "filter"), (2, "DOCKER-USER")]), end()].concat()).foreign);
+        // A chain on a hook where what is ours passes: with the number of that, whoever it is of but ourselves.
+        let mut on = |table: &str, hook: u8| {
+            let mut chain = told(3, 1, &[(1, table), (3, "any")]);
+            let mut number = Vec::new();
+            nfnl::attribute(&mut number, 1, &[0, 0, 0, hook]);
+            nfnl::nest(&mut chain, 4, &number);
+            let length = (chain.len() as u32).to_ne_bytes();
+            chain[..4].copy_from_slice(&length);
+            watch.hear(&[chain, end()].concat()).foreign
+        };
+        assert!(on("mine", 1) && on("mine", 2));
+        assert!(!on("mine", 0) && !on("gantry0", 2));
     }
 
     #[test]
     fn torn_notices_are_no_panic() {
-        let mut watch = Watch::over("gantry0", ("filter", "DOCKER-USER"));
+        let mut watch = Watch::over("gantry0", true, ("filter", "DOCKER-USER"));
         let whole = told(2, 1, &[(1, "gantry0")]);
         for length in 0..whole.len() {
             assert_eq!(watch.hear(&whole[..length]), Meaning::default());

@@ -1,7 +1,7 @@
 //! How containers are connected: modes, addresses, networks of their own, and links that come and go while they run.
 
 use super::engine::{HTTPD, fetch};
-use super::harness::Daemon;
+use super::harness::{Daemon, Setup};
 use super::shell;
 
 /// What a shell script in a container with `options` writes.
@@ -349,4 +349,21 @@ fn the_log_tells_of_a_table_that_was_taken_away() {
     let told = format!("somebody took away the nft table inet {table}; it is back");
     shell::until(shell::patience(60), "it is told", || daemon.log().contains(&told));
     daemon.sh(&format!("nft list table inet {table}")).succeeds();
+}
+
+#[test]
+fn a_firewall_that_comes_later_is_told_in_the_log_and_once() {
+    let daemon = Setup { apart: true, ..Setup::default() }.start();
+    let told = |chain: &str| daemon.log().matches(&format!("the chain {chain} of the table inet mine")).count();
+    for chain in ["first", "second"] {
+        assert_eq!(told(chain), 0);
+        daemon
+            .sh(&format!(
+                "nft -f - <<'E'
+                table inet mine {{ chain {chain} {{ type filter hook forward priority filter; policy drop; }}; }}\nE"
+            ))
+            .succeeds();
+        assert!(shell::waits(shell::patience(10), || told(chain) > 0), "{chain}: {}", daemon.log());
+    }
+    assert_eq!((told("first"), told("second")), (1, 1));
 }

@@ -1,6 +1,6 @@
 //! Beside other firewalls: what they take away is put back, what they drop is told, and what they forbid stays forbidden.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -15,28 +15,43 @@ use gantry::tools::Tools;
 use super::world::*;
 
 /// What Docker does to a host: its chain for others, and a policy that drops all that it does not know.
-const DOCKER: &str = "nft -f - <<E
-add table ip filter
-add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }
-add chain ip filter DOCKER-USER
-add rule ip filter FORWARD counter jump DOCKER-USER
-E";
+fn dockerize(family: &str) {
+    sh(&format!(
+        "nft -f - <<E
+add table {family} filter
+add chain {family} filter FORWARD {{ type filter hook forward priority filter; policy drop; }}
+add chain {family} filter DOCKER-USER
+add rule {family} filter FORWARD counter jump DOCKER-USER
+E"
+    ));
+}
+
+/// The host's address in each family, and what iptables is called there.
+const FAMILIES: [(&str, IpAddr, &str); 2] =
+    [("ip", IpAddr::V4(HOST), " iptables"), ("ip6", IpAddr::V6(HOST6), " ip6tables")];
 
 async fn start(world: &World, cooperate: bool, bus: Bus) -> Result<Post<Network>, Refusal> {
     let config = Config { firewall_cooperate: cooperate, ..world.config("gantry0") };
     Network::start(&config, &Tools::default(), bus).await
 }
 
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const ANY6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 fn serve(place: &Place, called: &'static str) -> Service {
-    Service::new(&place.netns, (Ipv4Addr::UNSPECIFIED, 80), called)
+    Service::new(&place.netns, (if place.v6.is_some() { ANY6 } else { ANY }, 80), called)
 }
 
 fn answers(world: &World, port: u16) -> bool {
-    ask_tcp(&world.neighbour, HOST, port, patience()).is_ok()
+    answers_at(world, HOST.into(), port)
 }
 
-fn is_dropped(world: &World, port: u16) -> bool {
-    ask_tcp(&world.neighbour, HOST, port, impatience()).is_err()
+fn answers_at(world: &World, host: IpAddr, port: u16) -> bool {
+    ask_tcp(&world.neighbour, host, port, patience()).is_ok()
+}
+
+fn is_dropped(world: &World, host: IpAddr, port: u16) -> bool {
+    ask_tcp(&world.neighbour, host, port, impatience()).is_err()
 }
 
 async fn finding(config: &Config) -> Finding {
@@ -111,59 +126,133 @@ fn a_table_of_that_name_that_is_not_ours_is_left_alone() {
 
 #[test]
 fn a_chain_that_drops_is_told_with_the_line_that_helps() {
-    on_a_host(async |world: Rc<World>| {
+    on_a_host_of_both(async |world: Rc<World>| {
         let config = world.config("gantry0");
         assert!(finding(&config).await.ok);
         let network = start(&world, false, Bus::default()).await.unwrap();
         let (_, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
         let service = serve(&web, "web");
-        assert!(finding(&config).await.ok && answers(&world, 8080), "our own chains are no obstacle");
-        sh(DOCKER);
-        assert!(is_dropped(&world, 8080));
-        let told = finding(&config).await;
-        assert!(!told.ok && told.detail.contains("iptables -I DOCKER-USER -i gantry0+ -j ACCEPT"), "{told:?}");
-        sh("nft delete table ip filter; nft -f - <<'E'
-            table inet mine { chain forward { type filter hook forward priority filter; ct mark 7 accept; counter reject; }; }\nE");
-        assert!(is_dropped(&world, 8080));
-        let told = finding(&config).await;
-        assert!(!told.ok && told.detail.contains("the chain forward of the table inet mine"), "{told:?}");
-        let line = told.detail.split_once("; add ").unwrap().1.to_owned();
-        sh(&line);
-        assert!(answers(&world, 8080), "{line}");
-        assert!(finding(&config).await.ok);
-        sh("nft delete table inet mine");
+        for (family, host, iptables) in FAMILIES {
+            let is_dropped = || is_dropped(&world, host, 8080);
+            assert!(finding(&config).await.ok && answers_at(&world, host, 8080), "our own chains are no obstacle");
+            dockerize(family);
+            assert!(is_dropped());
+            let told = finding(&config).await;
+            let line =
+                format!("{iptables} -I DOCKER-USER -i gantry0+ -j ACCEPT &&{iptables} -I DOCKER-USER -o gantry0+");
+            assert!(!told.ok && told.detail.contains(&line), "{told:?}");
+            sh(&format!(
+                "nft delete table {family} filter; nft -f - <<'E'
+                table {family} mine {{
+                    chain forward {{ type filter hook forward priority filter; ct mark 7 accept; counter reject; }}
+                }}\nE"
+            ));
+            assert!(is_dropped());
+            let told = finding(&config).await;
+            let chain = format!("the chain forward of the table {family} mine");
+            assert!(!told.ok && told.detail.contains(&chain), "{told:?}");
+            let line = told.detail.split_once("; add ").unwrap().1.to_owned();
+            sh(&line);
+            assert!(answers_at(&world, host, 8080), "{line}");
+            assert!(finding(&config).await.ok);
+            sh(&format!("nft delete table {family} mine"));
+        }
         drop(service);
         world.stop(network, "gantry0").await;
     });
 }
 
+/// A line for the bridge helps where it stands in what the chain that drops leads to, and nowhere else.
+#[test]
+fn a_line_for_what_comes_in_lets_nothing_through_that_is_forwarded() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry0");
+        sh("nft -f - <<'E'
+            table inet filter {
+                chain input { type filter hook input priority filter; iifname \"gantry0*\" accept; }
+                chain own { }
+                chain others { jump own; }
+                chain forward { type filter hook forward priority filter; policy drop; jump others; }
+            }\nE");
+        let told = finding(&config).await;
+        assert!(!told.ok && told.detail.contains("the chain forward of the table inet filter"), "{told:?}");
+        sh("nft 'add rule inet filter own iifname \"gantry0*\" accept'");
+        assert!(finding(&config).await.ok);
+        sh("nft delete table inet filter");
+        std::fs::remove_dir(config.run).unwrap();
+    });
+}
+
+#[test]
+fn a_chain_that_drops_what_comes_in_is_told_with_the_line_that_helps() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry-longer");
+        let network = world.start("gantry-longer").await.unwrap();
+        let further = Create { name: "front".parse().unwrap(), subnet: None, internal: false };
+        network.send(further).await.unwrap().unwrap();
+        let mut places = Vec::new();
+        for on in ["bridge", "front"] {
+            places.push(attach_to(&network, on, &[on], None, &[]).await.unwrap().1);
+        }
+        let process = Service::new(&world.here, (Ipv4Addr::UNSPECIFIED, 7777), "host");
+        sh("nft -f - <<'E'
+            table inet mine { chain input { type filter hook input priority filter; policy drop; }; }\nE");
+        let reach = |place: &Place, patience| ask_tcp(&place.netns, place.gateway, 7777, patience).is_ok();
+        assert!(places.iter().all(|place| !reach(place, impatience())));
+        let told = finding(&config).await;
+        assert!(
+            !told.ok && told.detail.contains("the chain input of the table inet mine drops what comes in"),
+            "{told:?}"
+        );
+        let line = told.detail.split_once("; add ").unwrap().1.to_owned();
+        sh(&line);
+        assert!(places.iter().all(|place| reach(place, patience())), "{line}");
+        assert!(finding(&config).await.ok);
+        sh("nft delete table inet mine");
+        drop(process);
+        world.stop(network, "gantry-longer").await;
+    });
+}
+
 #[test]
 fn docker_is_asked_for_its_leave_and_has_its_chain_back() {
-    on_a_host(async |world: Rc<World>| {
-        sh(DOCKER);
-        let config = Config { firewall_cooperate: true, ..world.config("gantry0") };
-        let network = start(&world, true, Bus::default()).await.unwrap();
-        let (_, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
-        let service = serve(&web, "web");
-        until("our leave stands", || leaves() == 4).await;
-        assert!(answers(&world, 8080));
-        assert!(finding(&config).await.ok);
-        // Docker starts anew.
-        sh("nft delete table ip filter");
-        sh(DOCKER);
-        until("our leave stands again", || leaves() == 4).await;
-        assert!(answers(&world, 8080));
-        drop(service);
-        // A crash leaves it, and the next start, which is not to ask, takes it away.
-        network.holder().do_send(Crash);
-        until("the actor is gone", || !network.holder().connected()).await;
-        assert_eq!(leaves(), 4);
-        let network = start(&world, true, Bus::default()).await.unwrap();
-        until("our leave stands once", || leaves() == 4).await;
-        world.stop(network, "gantry0").await;
-        assert_eq!(leaves(), 0);
-        sh("nft delete table ip filter");
+    on_a_host_of_both(async |world: Rc<World>| {
+        for (family, host, _) in FAMILIES {
+            cooperates(&world, family, host).await;
+        }
     });
+}
+
+async fn cooperates(world: &World, family: &str, host: IpAddr) {
+    dockerize(family);
+    let config = Config { firewall_cooperate: true, ..world.config("gantry0") };
+    let network = start(world, true, Bus::default()).await.unwrap();
+    let (_, web) = attach(&network, "web", &["8080:80"]).await.unwrap();
+    let service = serve(&web, "web");
+    until("our leave stands", || leaves() == 4).await;
+    assert!(answers_at(world, host, 8080));
+    assert!(finding(&config).await.ok);
+    // One of the four is deleted by hand.
+    sh(&format!(
+        "h=$(nft -a list chain {family} filter DOCKER-USER | sed -n 's/.*handle //p' | sed -n 2p)
+        nft delete rule {family} filter DOCKER-USER handle $h"
+    ));
+    until("our leave is whole again", || leaves() == 4).await;
+    // Docker starts anew.
+    sh(&format!("nft delete table {family} filter"));
+    dockerize(family);
+    until("our leave stands again", || leaves() == 4).await;
+    assert!(answers_at(world, host, 8080));
+    drop(service);
+    // A crash leaves it, and the next start, which is not to ask, takes it away.
+    network.holder().do_send(Crash);
+    until("the actor is gone", || !network.holder().connected()).await;
+    assert_eq!(leaves(), 4);
+    let network = start(world, true, Bus::default()).await.unwrap();
+    until("our leave stands once", || leaves() == 4).await;
+    world.stop(network, "gantry0").await;
+    assert_eq!(leaves(), 0);
+    sh(&format!("nft delete table {family} filter"));
 }
 
 /// As README says.
@@ -178,7 +267,7 @@ fn a_host_firewall_can_forbid_a_published_port() {
         sh("nft add table inet mine
             nft add chain inet mine forward '{ type filter hook forward priority filter; }'
             nft add rule inet mine forward iifname wire0 meta l4proto tcp ct original proto-dst 8080 drop");
-        assert!(is_dropped(&world, 8080), "forbidden to whoever comes by that link");
+        assert!(is_dropped(&world, HOST.into(), 8080), "forbidden to whoever comes by that link");
         assert!(answers(&world, 8081), "the other port is not");
         assert!(ask_tcp(&other.netns, HOST, 8080, patience()).is_ok(), "nor are containers");
         sh("nft delete table inet mine");
@@ -201,6 +290,20 @@ fn ask(socket: &UdpSocket, port: u16) -> Option<String> {
         }
     }
     None
+}
+
+#[test]
+fn the_companion_of_the_table_is_put_back_too() {
+    on_a_host_of_both(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let has = || sh("nft list tables").contains("table bridge gantry0");
+        // Not every kernel has such tables.
+        if has() {
+            sh("nft delete table bridge gantry0");
+            until("it is back", has).await;
+        }
+        world.stop(network, "gantry0").await;
+    });
 }
 
 #[test]
