@@ -7,7 +7,7 @@
 
 use actix::prelude::*;
 
-use super::further::Wish;
+use super::further::{Wish, unmade};
 use super::host::Base;
 use super::members::closing;
 use super::nets::Net;
@@ -17,7 +17,7 @@ use super::{Change, Network, bridge, dns, forwarding, rules, wrong};
 use crate::config::Subnet;
 use crate::id::NetworkName;
 use crate::journal::Step;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::tools::nft;
 
 /// How many bridges a network has at most.
@@ -111,9 +111,17 @@ impl Network {
             nft::load(&tools, rules::part("add", &table, &base, &others, internal, sockets.ports()?)).await?;
             Ok((base, sockets))
         };
-        Box::pin(made.into_actor(self).then(move |made: Result<_, Refusal>, network, _| {
-            match made.and_then(|(base, sockets)| network.enter_part(&name, base, sockets)) {
+        Box::pin(made.into_actor(self).then(move |made: Result<_, Refusal>, network, ctx| {
+            let entered = made.and_then(|(base, sockets)| {
+                // Its rules are there by now, and would be in the way of the next try.
+                network.enter_part(&name, base, sockets).inspect_err(|_| network.renew(ctx))
+            });
+            match entered {
                 Ok(()) => Box::pin(actix::fut::ok(())) as Change<_>,
+                Err(refusal) if refusal.code() == Code::Exists => {
+                    network.forget_bridge(bridge);
+                    Box::pin(actix::fut::err(refusal))
+                }
                 Err(refusal) => Box::pin(network.take_away(bridge).map(|_, _, _| Err(refusal))),
             }
         }))
@@ -141,15 +149,6 @@ impl Network {
         net.more.push(Part { base, resolver });
         Ok(())
     }
-
-    /// Deletes further bridges, one after the other.
-    pub(super) fn take_away_all(&mut self, mut bridges: Vec<String>) -> Change<Result<(), Refusal>> {
-        let Some(bridge) = bridges.pop() else { return Box::pin(actix::fut::ok(())) };
-        Box::pin(self.take_away(bridge).then(|gone, network, _| match gone {
-            Ok(()) => network.take_away_all(bridges),
-            Err(refusal) => Box::pin(actix::fut::err(refusal)) as Change<_>,
-        }))
-    }
 }
 
 /// Makes a further bridge of the network whose `first` is. Blocks.
@@ -159,7 +158,7 @@ fn lay(wish: &Wish, first: &Base) -> Result<Base, Refusal> {
     let alone = Subnet { prefix: 32, ..first.subnet };
     let gateway6 = first.ula.map(|ula| (ula.gateway(), 128));
     let index = bridge::create(&mut host, &wish.bridge, &wish.alias, (first.gateway, alone), gateway6);
-    let index = index.map_err(|error| wrong(&format!("the bridge {}", wish.bridge), &error))?;
+    let index = index.map_err(|error| unmade(&wish.bridge, &error))?;
     for bridge in [&wish.bridge, &first.bridge] {
         forwarding::answer_for_others(bridge)?;
     }

@@ -138,10 +138,12 @@ impl Network {
             Err(refusal) => return Box::pin(actix::fut::err(refusal)),
         };
         let unplugged = self.job(move || unplug.carry_out());
-        Box::pin(unplugged.into_actor(self).then(move |unplugged, network, _| {
-            // The link is gone all the same, or will be: what is wrong beyond that is told in the log.
+        Box::pin(unplugged.into_actor(self).then(move |unplugged, network, ctx| {
+            // The link is gone all the same, or will be: what is wrong beyond that is told in the log, and the rules are
+            // made as the books will have it.
             if let Err(refusal) = unplugged.and_then(|unplugged| unplugged) {
                 log::warn!("the link {} was taken off: {refusal}", gone.link);
+                network.renew(ctx);
             }
             if let Some(member) = network.members.get_mut(&id) {
                 member.networks.retain(|on| *on != gone.network);
@@ -269,13 +271,13 @@ impl Unplug {
         if self.led_out {
             self.rules.unpublish(&self.ports, self.gone.target());
         }
-        let mut host = Rtnl::open().map_err(|error| wrong("a netlink socket", &error))?;
-        let deleted = bridge::delete(&mut host, &self.gone.link);
-        deleted.map_err(|error| wrong(&format!("the link {}", self.gone.link), &error))?;
-        let Some(next) = self.rest.iter().find(|endpoint| self.led_out && !endpoint.internal) else { return Ok(()) };
-        self.rules.lead(&self.ports, next.target())?;
-        let mut namespace =
-            Namespace::of(self.namespace).map_err(|error| wrong("the container's namespace", &error))?;
-        attach::way_out(std::iter::once(next), &mut namespace)
+        let deleted = Rtnl::open().and_then(|mut host| bridge::delete(&mut host, &self.gone.link));
+        let deleted = deleted.map_err(|error| wrong(&format!("the link {}", self.gone.link), &error));
+        let Some(next) = self.rest.iter().find(|endpoint| self.led_out && !endpoint.internal) else { return deleted };
+        // One that fails keeps none of the others from being done.
+        let led = self.rules.lead(&self.ports, next.target());
+        let namespace = Namespace::of(self.namespace).map_err(|error| wrong("the container's namespace", &error));
+        let out = namespace.and_then(|mut namespace| attach::way_out(std::iter::once(next), &mut namespace));
+        deleted.and(led).and(out)
     }
 }

@@ -116,6 +116,7 @@ impl Network {
             // Whoever connected while nothing led on.
             self.members.values().filter_map(|m| m.held.as_ref()).for_each(|held| held.reserved.turn_away_the_early());
         }
+            self.mending.failure = None;
         let pause = match done {
             _ if self.closing => return,
             Ok(ports) if std::mem::take(&mut self.mending.renew) => {
@@ -123,7 +124,6 @@ impl Network {
                 PAUSE
             }
             Ok(ports) => {
-                self.mending.failure = None;
                 log::warn!("somebody took away the nft table inet {table}; it is back, with {ports} published ports");
                 for name in self.nets.keys() {
                     self.bus.publish(Kind::Network, name.as_str(), "restore", Vec::new());
@@ -135,7 +135,7 @@ impl Network {
                 self.mending.again = true;
                 let failure = refusal.to_string();
                 if self.mending.failure.as_ref() != Some(&failure) {
-                    log::error!("the nft table inet {table} is gone and cannot be put back yet: {failure}");
+                    log::error!("the nft table inet {table} is not whole, and cannot be made so yet: {failure}");
                     self.mending.failure = Some(failure);
                 }
                 RETRY

@@ -240,36 +240,107 @@ fn further_bridges_that_a_dead_run_left_are_swept_with_or_without_its_journal() 
     });
 }
 
+/// An nft that fails as long as `nft.off` is beside it, and the tools that it is one of.
+fn fickle_nft(config: &Config) -> Tools {
+    let nft = config.run.join("nft").display().to_string();
+    let real = sh("command -v nft").trim().to_owned();
+    let script =
+        format!("#!/bin/sh\nif [ -e {nft}.off ]; then echo no such luck >&2; exit 1; fi\nexec {real} \"$@\"\n");
+    std::fs::write(&nft, script).unwrap();
+    sh(&format!("chmod +x {nft}"));
+    Tools::new(Some(config.run.clone()))
+}
+
 #[test]
 fn what_cannot_be_made_leaves_nothing() {
     on_a_host(async |world: Rc<World>| {
         let config = world.config("gantry0");
-        let nft = config.run.join("nft");
-        let real = sh("command -v nft").trim().to_owned();
-        std::fs::write(
-            &nft,
-            format!(
-                "#!/bin/sh\nif [ -e {0}.off ]; then echo no such luck >&2; exit 1; fi\nexec {real} \"$@\"\n",
-                nft.display()
-            ),
-        )
-        .unwrap();
-        sh(&format!("chmod +x {}", nft.display()));
-        let tools = Tools::new(Some(config.run.clone()));
-        let network = Network::start(&Config { ..config.clone() }, &tools, Bus::default()).await.unwrap();
+        let (tools, off) = (fickle_nft(&config), config.run.join("nft.off"));
+        let network = Network::start(&config, &tools, Bus::default()).await.unwrap();
         let before = snapshot();
-        std::fs::write(config.run.join("nft.off"), "").unwrap();
+        std::fs::write(&off, "").unwrap();
         assert_eq!(code(create(&network, "front", None, false).await), Code::ToolFailed);
-        // A link that is not ours has the name that ours would have.
-        std::fs::remove_file(config.run.join("nft.off")).unwrap();
-        sh("ip link add gantry0.n1 type bridge");
-        let with = snapshot();
-        assert!(create(&network, "front", None, false).await.is_err());
-        assert_eq!(snapshot(), with, "what is not ours is left alone");
-        sh("ip link del gantry0.n1");
         assert_eq!(snapshot(), before);
+        std::fs::remove_file(off).unwrap();
         create(&network, "front", None, false).await.unwrap();
-        std::fs::remove_file(nft).unwrap();
+        std::fs::remove_file(config.run.join("nft")).unwrap();
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_bridge_that_is_not_ours_keeps_its_name_and_its_place() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        // The second is like one that we had made and not marked yet.
+        sh("ip link add gantry0.n1 type bridge; ip link add gantry0.n2 address 02:42:0a:44:00:01 type bridge");
+        let front = create(&network, "front", None, false).await.unwrap();
+        assert_eq!(front.bridge, "gantry0.n3");
+        world.stop(network, "gantry0").await;
+        sh("ip link del gantry0.n1; ip link del gantry0.n2");
+    });
+}
+
+#[test]
+fn rules_that_could_not_be_taken_away_go_with_the_next_that_are_made() {
+    on_a_host(async |world: Rc<World>| {
+        let config = world.config("gantry0");
+        let (tools, off) = (fickle_nft(&config), config.run.join("nft.off"));
+        let network = Network::start(&config, &tools, Bus::default()).await.unwrap();
+        create(&network, "front", None, false).await.unwrap();
+        std::fs::write(&off, "").unwrap();
+        network.send(Remove(name("front"))).await.unwrap().unwrap();
+        std::fs::remove_file(off).unwrap();
+        until("its rules are gone", || !sh("nft list table inet gantry0").contains("gantry0.n1")).await;
+        assert_eq!(create(&network, "front", None, false).await.unwrap().bridge, "gantry0.n1");
+        std::fs::remove_file(config.run.join("nft")).unwrap();
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn a_network_that_went_by_half_is_a_network_still() {
+    on_a_host(async |world: Rc<World>| {
+        let config = Config { bridge_links: 2, ..world.config("gantry0") };
+        let network = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap();
+        create(&network, "front", None, false).await.unwrap();
+        for round in 0..2 {
+            let mut all = Vec::new();
+            for nth in 0..3 {
+                all.push(attach_to(&network, &format!("c{nth}"), &["front"], None, &[]).await.unwrap());
+            }
+            let service = serve(&all[2].1, "third");
+            assert!(ask_tcp(&all[0].1.netns, all[2].1.ip, 80, patience()).is_ok(), "{round}");
+            drop(service);
+            for (id, _) in all {
+                network.send(Detach { id }).await.unwrap();
+            }
+            // The further bridge goes, and the first is somebody else's by then.
+            let alias = sh("ip link show gantry0.n1 | sed -n 's/^ *alias //p'");
+            sh("ip link set gantry0.n1 alias mine");
+            assert_eq!(code(network.send(Remove(name("front"))).await.unwrap()), Code::InUse);
+            sh(&format!("ip link set gantry0.n1 alias '{}'", alias.trim()));
+        }
+        network.send(Remove(name("front"))).await.unwrap().unwrap();
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
+fn ports_that_somebody_leads_elsewhere_are_led_by_the_books_again() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        create(&network, "front", None, false).await.unwrap();
+        let (id, web) = attach_to(&network, "web", &["front", "bridge"], None, &["8080:80", "8081:80"]).await.unwrap();
+        sh("nft delete element inet gantry0 published '{ tcp . 8080, tcp . 8081 }'
+            nft add element inet gantry0 published '{ tcp . 8081 : 10.67.9.9 . 80 }'");
+        network.send(Disconnect { id, network: name("front") }).await.unwrap().unwrap();
+        let leads = |port: u16| format!("tcp . {port} : {} . 80", web.ips[1]);
+        until("both lead to it", || {
+            let published = sh("nft list map inet gantry0 published");
+            published.contains(&leads(8080)) && published.contains(&leads(8081))
+        })
+        .await;
         world.stop(network, "gantry0").await;
     });
 }
