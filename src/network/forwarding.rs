@@ -22,15 +22,32 @@ const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 /// this daemon or one before it has to do with it.
 pub fn found(links: &[LinkMessage], v6: bool) -> Result<Found, Refusal> {
     let mut aliases = links.iter().map(rtnl::alias);
-    let v4 = match aliases.clone().find_map(marker::found) {
-        Some(found) => found.v4,
+    let found = match aliases.clone().find_map(marker::found) {
+        Some(found) => found,
         None => {
-            let [first, second] = SYSCTLS.map(|key| read(&path(key)));
-            [first?, second?]
+            let [redirects, forward] = SYSCTLS.map(|key| read(&path(key)));
+            let v4 = [redirects?, forward?];
+            let by_themselves = if v4[1] == "1" { Vec::new() } else { forwarding(links) };
+            Found { v4, forwarding: by_themselves, v6: None }
         }
     };
     let found6 = aliases.find_map(marker::found6);
-    Ok(Found { v4, v6: found6.or_else(|| v6.then(|| habits(links))) })
+    Ok(Found { v6: found6.or_else(|| v6.then(|| habits(links))), ..found })
+}
+
+/// The links that forward by IPv4, or `default`: where the host does not, they do so by themselves. They are overwritten when it
+/// does.
+fn forwarding(links: &[LinkMessage]) -> Vec<String> {
+    let forwards = |link: &String| read(&forwarding_of(link)).as_deref() == Ok("1");
+    with_default(links).filter(forwards).collect()
+}
+
+fn forwarding_of(link: &str) -> PathBuf {
+    path(&format!("conf/{link}/forwarding"))
+}
+
+fn with_default(links: &[LinkMessage]) -> impl Iterator<Item = String> {
+    std::iter::once("default".to_owned()).chain(links.iter().map(|link| rtnl::name(link).to_owned()))
 }
 
 /// What of IPv6 changes when the host forwards: it heeds no router's advertisements any more by the links of the habit 1, and
@@ -41,14 +58,12 @@ fn habits(links: &[LinkMessage]) -> Found6 {
         return Found6 { forwarded: true, ..Found6::default() };
     }
     let has = |link: &str, habit, value| v6::read(link, habit).as_deref() == Some(value);
-    let names = links.iter().map(|link| rtnl::name(link).to_owned());
-    let all = std::iter::once("default".to_owned()).chain(names);
     let by_itself = |link: &&LinkMessage| rtnl::is_up(link) && rtnl::master(link).is_none();
     let heeding = links.iter().filter(by_itself).map(|link| rtnl::name(link).to_owned());
     Found6 {
         forwarded: false,
         heeding: heeding.filter(|link| link != "lo" && has(link, "accept_ra", "1")).collect(),
-        forwarding: all.filter(|link| has(link, "forwarding", "1")).collect(),
+        forwarding: with_default(links).filter(|link| has(link, "forwarding", "1")).collect(),
     }
 }
 
@@ -76,6 +91,8 @@ pub fn steps(found: &Found) -> Vec<Step> {
     let mut steps = Vec::new();
     let [_, forward] = &found.v4;
     if forward != "1" {
+        // Put back last.
+        steps.extend(found.forwarding.iter().map(|link| (forwarding_of(link), "1")));
         steps.extend(SYSCTLS.iter().zip(&found.v4).map(|(key, value)| (path(key), value.as_str())));
     }
     if let Some(v6) = found.v6.as_ref().filter(|v6| !v6.forwarded) {
@@ -110,7 +127,7 @@ pub fn restore(path: &Path, value: &str, links: &[LinkMessage]) -> Result<(), Re
         false => aliases.any(marker::is_ours),
     };
     let ours = match path.file_name().and_then(|name| name.to_str()) {
-        _ if is_v6 && !path.exists() => return Ok(()),
+        _ if !path.exists() => return Ok(()),
         Some("forwarding") if value == "1" => Some("0"),
         Some("forwarding" | "ip_forward") => Some("1"),
         Some("accept_ra") => Some(HEEDS.1),

@@ -20,6 +20,8 @@ pub const SYSCTLS: [&str; 2] = ["conf/all/accept_redirects", "ip_forward"];
 pub struct Found {
     /// A value for each of [`SYSCTLS`].
     pub v4: [String; 2],
+    /// The links (or `default`) that were said to forward by IPv4 though the host did not.
+    pub forwarding: Vec<String>,
     /// Of IPv6; none where no daemon has changed any of it yet.
     pub v6: Option<Found6>,
 }
@@ -35,6 +37,8 @@ pub struct Found6 {
     pub forwarding: Vec<String>,
 }
 
+/// The word that tells which links forwarded.
+const FORWARDING: &str = "forwarding4";
 /// The words that tell what was found of IPv6: its forwarding, and lists of links.
 const V6: [&str; 3] = ["v6", "heeding", "forwarding"];
 /// What stands between two links in a list: no link's name has it.
@@ -48,6 +52,7 @@ pub fn alias(found: &Found, bridge: &str, root: &Path) -> String {
     for (key, value) in SYSCTLS.iter().zip(&found.v4) {
         text.push_str(&format!(" {key}={value}"));
     }
+    text.push_str(&format!(" {FORWARDING}={}", list(&found.forwarding)));
     if let Some(v6) = &found.v6 {
         let forwarded = u8::from(v6.forwarded).to_string();
         for (key, value) in V6.iter().zip([forwarded, list(&v6.heeding), list(&v6.forwarding)]) {
@@ -81,19 +86,24 @@ pub fn is_of(alias: &str, bridge: &str) -> bool {
 
 /// What the alias of a bridge of ours says was found.
 pub fn found(alias: &str) -> Option<Found> {
-    let mut words = alias.split(' ').filter(|_| is_ours(alias));
-    words.next()?;
-    let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=').map(str::to_owned);
-    Some(Found { v4: [value(SYSCTLS[0])?, value(SYSCTLS[1])?], v6: found6(alias) })
+    let v4 = [value(alias, SYSCTLS[0])?.to_owned(), value(alias, SYSCTLS[1])?.to_owned()];
+    Some(Found { v4, forwarding: links(value(alias, FORWARDING).unwrap_or_default()), v6: found6(alias) })
 }
 
 /// What it says of IPv6, if anything.
 pub fn found6(alias: &str) -> Option<Found6> {
-    let mut words = alias.split(' ').filter(|_| is_ours(alias)).skip(1 + SYSCTLS.len());
-    let mut value = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix('=');
-    let [forwarded, heeding, forwarding] = [value(V6[0])?, value(V6[1])?, value(V6[2])?];
-    let list = |text: &str| text.split(BETWEEN).filter(|link| !link.is_empty()).map(str::to_owned).collect();
-    Some(Found6 { forwarded: forwarded == "1", heeding: list(heeding), forwarding: list(forwarding) })
+    let [forwarded, heeding, forwarding] = [value(alias, V6[0])?, value(alias, V6[1])?, value(alias, V6[2])?];
+    Some(Found6 { forwarded: forwarded == "1", heeding: links(heeding), forwarding: links(forwarding) })
+}
+
+/// What an alias of ours says of `key`, before it comes to what others may choose.
+fn value<'a>(alias: &'a str, key: &str) -> Option<&'a str> {
+    let mut words = alias.split(' ').filter(|_| is_ours(alias)).take_while(|word| !word.starts_with("bridge="));
+    words.find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn links(list: &str) -> Vec<String> {
+    list.split(BETWEEN).filter(|link| !link.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -102,9 +112,12 @@ mod tests {
 
     #[test]
     fn an_alias_tells_what_was_found() {
-        let was = Found { v4: ["1".to_owned(), "0".to_owned()], v6: None };
+        let was = Found { v4: ["1".to_owned(), "0".to_owned()], forwarding: vec!["eth0".to_owned()], v6: None };
         let text = alias(&was, "gantry0", Path::new("/var/lib/gantry"));
-        assert_eq!(text, "gantry conf/all/accept_redirects=1 ip_forward=0 bridge=gantry0 root=/var/lib/gantry");
+        assert_eq!(
+            text,
+            "gantry conf/all/accept_redirects=1 ip_forward=0 forwarding4=eth0 bridge=gantry0 root=/var/lib/gantry"
+        );
         assert!(is_of(&text, "gantry0") && !is_of(&text, "gantry") && !is_of("mine bridge=gantry0", "gantry0"));
         assert!(is_ours(&text));
         assert_eq!(found(&text), Some(was.clone()));
@@ -121,14 +134,14 @@ mod tests {
             Found6::default(),
             Found6 { forwarded: false, heeding: names(&["eth0", "wlan0.7"]), forwarding: names(&["default"]) },
         ] {
-            let was = Found { v4: v4.clone(), v6: Some(v6.clone()) };
+            let was = Found { v4: v4.clone(), forwarding: Vec::new(), v6: Some(v6.clone()) };
             let text = alias(&was, "gantry0", Path::new("/"));
             assert!(is_of(&text, "gantry0"), "{text}");
             assert_eq!((found(&text), found6(&text)), (Some(was), Some(v6)));
         }
         let many: Vec<String> = (0..100).map(|nth| format!("fifteen-let{nth:04}")).collect();
         let v6 = Found6 { forwarded: false, heeding: many.clone(), forwarding: many.clone() };
-        let text = alias(&Found { v4, v6: Some(v6) }, "fifteen-letters", Path::new("/"));
+        let text = alias(&Found { v4, forwarding: many.clone(), v6: Some(v6) }, "fifteen-letters", Path::new("/"));
         assert!(is_of(&text, "fifteen-letters"), "the lists leave room: {text}");
         assert_eq!(found6(&text).unwrap().heeding, many[..3]);
     }

@@ -131,6 +131,26 @@ fn what_cannot_be_taken_down_holds_nothing_else_back() {
 }
 
 #[test]
+fn links_that_forwarded_though_the_host_did_not_do_so_again() {
+    on_a_host(async |world: Rc<World>| {
+        sh("echo 1 > /proc/sys/net/ipv4/conf/wire0/forwarding");
+        let before = snapshot();
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
+        assert_eq!(snapshot(), before);
+        // By the alias of what a dead run left, too.
+        let dead = world.start("gantry0").await.unwrap();
+        dead.holder().do_send(Crash);
+        until("the actor is gone", || !dead.holder().connected()).await;
+        std::fs::remove_file(world.dir.join("gantry0/network.journal")).unwrap();
+        let network = world.start("gantry0").await.unwrap();
+        world.stop(network, "gantry0").await;
+        assert_eq!(snapshot(), before);
+        sh("echo 0 > /proc/sys/net/ipv4/conf/wire0/forwarding");
+    });
+}
+
+#[test]
 fn without_nft_nothing_is_left_behind() {
     on_a_host(async |world: Rc<World>| {
         let config = world.config("gantry0");
