@@ -152,11 +152,16 @@ impl Rules {
             Err(error) if elements::is_missing(&error) => log::warn!("the nft table inet {} is not there", self.table),
             done => done.map_err(|error| self.unpublishable(&error))?,
         }
-        self.forget(ports, |nfnl| flows::forget_early(nfnl, ports, &own_addresses()));
+        self.forget_early(ports);
         Ok(())
     }
 
     fn unpublishable(&self, error: &io::Error) -> Refusal {
+    /// Forgets what came to `ports` when nothing led on.
+    pub fn forget_early(&self, ports: &[PublishedPort]) {
+        self.forget(ports, |nfnl| flows::forget_early(nfnl, ports, &own_addresses()));
+    }
+
         wrong(&format!("publishing in the nft table inet {}", self.table), error)
     }
 

@@ -102,9 +102,12 @@ impl Network {
         let published: String = leads.iter().map(|(ports, to)| elements::published(&rules.table, ports, *to)).collect();
         let count = leads.iter().map(|(ports, _)| ports.len()).sum();
         let loaded = async move {
-            beside(move || see_that_it_is_ours(rules.comment(), &rules.table)).await?;
+            let own = rules.clone();
+            beside(move || see_that_it_is_ours(own.comment(), &own.table)).await?;
             nft::load(&tools, ruleset + &published).await?;
             drop(quiet);
+            // Flows that began while nothing led on. What cannot be forgotten is told in the log.
+            look(move || leads.iter().for_each(|(ports, _)| rules.forget_early(ports))).await?;
             Ok(count)
         };
         Box::pin(loaded.into_actor(self))
@@ -113,10 +116,10 @@ impl Network {
     fn mended(&mut self, done: Result<usize, Refusal>, ctx: &mut Context<Self>) {
         let table = &self.rules.table;
         if done.is_ok() {
+            self.mending.failure = None;
             // Whoever connected while nothing led on.
             self.members.values().filter_map(|m| m.held.as_ref()).for_each(|held| held.reserved.turn_away_the_early());
         }
-            self.mending.failure = None;
         let pause = match done {
             _ if self.closing => return,
             Ok(ports) if std::mem::take(&mut self.mending.renew) => {

@@ -293,6 +293,31 @@ fn ask(socket: &UdpSocket, port: u16) -> Option<String> {
 }
 
 #[test]
+fn a_flow_of_udp_that_began_while_nothing_led_on_is_led_when_the_table_is_back() {
+    on_a_host(async |world: Rc<World>| {
+        let network = world.start("gantry0").await.unwrap();
+        let (_, web) = attach(&network, "web", &["8053:80/udp"]).await.unwrap();
+        let service = serve(&web, "web");
+        let socket = inside(&world.neighbour, || UdpSocket::bind("0.0.0.0:0").unwrap());
+        socket.set_nonblocking(true).unwrap();
+        // Somebody else has the kernel remember flows too. This thread is the daemon's: until it waits, nothing is put back.
+        sh("nft -f - <<'E'
+            table inet mine { chain in { type filter hook prerouting priority filter; ct state invalid drop; }; }\nE
+            nft delete table inet gantry0");
+        socket.send_to(b"?", (HOST, 8053)).unwrap();
+        until("the flow is led", || {
+            // What was refused on its way is told by the next call.
+            let _ = socket.send_to(b"?", (HOST, 8053));
+            socket.recv(&mut [0; 64]).is_ok()
+        })
+        .await;
+        sh("nft delete table inet mine");
+        drop(service);
+        world.stop(network, "gantry0").await;
+    });
+}
+
+#[test]
 fn the_companion_of_the_table_is_put_back_too() {
     on_a_host_of_both(async |world: Rc<World>| {
         let network = world.start("gantry0").await.unwrap();
