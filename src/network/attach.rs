@@ -108,7 +108,8 @@ pub fn join(host: &mut Rtnl, endpoint: &Endpoint, base: &Base, namespace: &mut N
     if !bridge::stands(host, &base.bridge, base.index).map_err(on)? {
         let bridge = &base.bridge;
         return Err(Refusal::wrong_state(format_args!(
-            "the bridge {bridge} was deleted or renamed by somebody; start the daemon anew"
+            "the bridge {bridge} was deleted or renamed by somebody; make its network anew ('network rm', 'network create'; the \
+             first one by starting the daemon anew)"
         )));
     }
     bridge::join(host, base.index, link, (namespace, interface), *ip).map_err(on)?;
@@ -156,12 +157,12 @@ impl Rules {
         Ok(())
     }
 
-    fn unpublishable(&self, error: &io::Error) -> Refusal {
     /// Forgets what came to `ports` when nothing led on.
     pub fn forget_early(&self, ports: &[PublishedPort]) {
         self.forget(ports, |nfnl| flows::forget_early(nfnl, ports, &own_addresses()));
     }
 
+    fn unpublishable(&self, error: &io::Error) -> Refusal {
         wrong(&format!("publishing in the nft table inet {}", self.table), error)
     }
 
