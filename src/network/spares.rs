@@ -77,3 +77,42 @@ impl Spares {
         !stock.closed && stock.ready.len() < stock.most
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(spares: &Spares) -> usize {
+        spares.0.borrow().ready.len()
+    }
+
+    async fn filled(spares: &Spares) {
+        while spares.0.borrow().filling {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_as_may_be_however_often_it_is_filled() {
+        actix_rt::System::new().block_on(async {
+            let spares = Spares::new(3, Mould::new(false));
+            (0..3).for_each(|_| spares.fill());
+            filled(&spares).await;
+            assert_eq!(count(&spares), 3);
+            let taken = [spares.take(), spares.take()];
+            assert!(taken.iter().all(Option::is_some));
+            (0..3).for_each(|_| spares.fill());
+            assert_eq!(count(&spares), 1);
+            filled(&spares).await;
+            assert_eq!(count(&spares), 3);
+            // Whatever is being made while it is closed is dropped when it is made.
+            spares.take();
+            spares.fill();
+            spares.close();
+            assert_eq!(count(&spares), 0);
+            filled(&spares).await;
+            spares.fill();
+            assert_eq!((count(&spares), spares.take().is_some()), (0, false));
+        });
+    }
+}
