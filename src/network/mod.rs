@@ -320,15 +320,6 @@ impl StreamHandler<Notice> for Network {
             Notice::OfRules(heard) => self.rules_changed(&heard, ctx),
         }
     }
-
-    /// One of the two streams: the other goes on.
-    fn finished(&mut self, _: &mut Context<Self>) {
-        if !self.closing {
-            log::warn!(
-                "some notices of the kernel's have ended; what others do to links or rules is seen late, or not"
-            );
-        }
-    }
 }
 
 impl Network {

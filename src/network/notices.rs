@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use futures::Stream;
 use nix::errno::Errno;
@@ -23,6 +24,9 @@ const WAITING_MAX: usize = 4 << 20;
 /// More than the kernel puts into one notice (`NLMSG_GOODSIZE` is a page or two).
 const NOTICE_MAX: usize = 32 << 10;
 
+/// How long after a failure the kernel is asked anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// One thing heard.
 #[derive(Debug)]
 pub enum Heard {
@@ -32,18 +36,41 @@ pub enum Heard {
     Lost,
 }
 
-/// The notices of a group, in the calling thread's network namespace, until the socket fails.
-pub fn of((protocol, group): (SockProtocol, u32)) -> io::Result<impl Stream<Item = Heard>> {
+/// The notices of a group, in the calling thread's network namespace, without an end.
+pub fn of(group: (SockProtocol, u32)) -> io::Result<impl Stream<Item = Heard>> {
+    heard_of(move || open(group))
+}
+
+fn open((protocol, group): (SockProtocol, u32)) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)?;
     // In a user namespace there is no more than everybody may have (`net.core.rmem_max`).
     let forced = setsockopt(&socket, sockopt::RcvBufForce, &WAITING_MAX);
     forced.or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING_MAX))?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 1 << (group - 1)))?;
-    let socket = watch(socket, Interest::READABLE)?;
-    Ok(futures::stream::unfold((socket, vec![0; NOTICE_MAX]), |(socket, mut buffer)| async move {
-        let heard = next(&socket, &mut buffer).await.inspect_err(|error| log::warn!("the kernel's notices: {error}"));
-        heard.ok().map(|heard| (heard, (socket, buffer)))
+    Ok(socket)
+}
+
+/// What is heard on the socket that `open` gives, and on the next one where that fails.
+fn heard_of(open: impl Fn() -> io::Result<OwnedFd>) -> io::Result<impl Stream<Item = Heard>> {
+    let open = move || watch(open()?, Interest::READABLE);
+    let begun = (open()?, vec![0; NOTICE_MAX], open);
+    Ok(futures::stream::unfold(begun, |(mut socket, mut buffer, open)| async move {
+        let heard = match next(&socket, &mut buffer).await {
+            Ok(heard) => heard,
+            Err(error) => {
+                log::warn!("the kernel's notices: {error}; they are asked for anew");
+                socket = loop {
+                    tokio::time::sleep(PAUSE).await;
+                    match open() {
+                        Ok(socket) => break socket,
+                        Err(error) => log::debug!("the kernel's notices: {error}"),
+                    }
+                };
+                Heard::Lost
+            }
+        };
+        Some((heard, (socket, buffer, open)))
     }))
 }
 
@@ -62,5 +89,35 @@ async fn next(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<Heard>
             // With MSG_TRUNC it is the length that the datagram had.
             Ok(length) => Ok(buffer.get(..length).map_or(Heard::Lost, |told| Heard::Told(told.to_vec()))),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::UdpSocket;
+
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_fails_is_followed_by_another() {
+        let opened = Cell::new(0);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let open = || {
+            opened.set(opened.get() + 1);
+            if opened.get() == 1 {
+                // Of one that is not connected nothing can be read.
+                return Ok(socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?);
+            }
+            let receiver = UdpSocket::bind("127.0.0.1:0")?;
+            receiver.set_nonblocking(true)?;
+            sender.send_to(b"news", receiver.local_addr()?)?;
+            Ok(receiver.into())
+        };
+        let mut heard = Box::pin(heard_of(open).unwrap());
+        assert!(matches!(heard.next().await, Some(Heard::Lost)));
+        assert!(matches!(heard.next().await, Some(Heard::Told(told)) if told == b"news"));
     }
 }
