@@ -62,8 +62,12 @@ impl Network {
             }
             Heard::Lost => {
                 self.mending.watch.lost();
-                self.renew(ctx);
                 self.look_soon(ctx);
+                // What was lost may be damage; or, while it is being made anew, our own: a table with thousands of ports is
+                // more than the socket takes, each time.
+                if !self.mending.at_work {
+                    self.renew(ctx);
+                }
             }
         }
     }
