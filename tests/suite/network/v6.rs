@@ -300,6 +300,8 @@ fn a_host_that_heeds_routers_does_so_on_and_has_its_habits_back() {
     on_a_host_of_both(async |world: Rc<World>| {
         // The habits of one who has thought about it: a link that forwards though the host does not.
         sh("echo 1 > /proc/sys/net/ipv6/conf/lo/forwarding");
+        // Or its answer, when it is asked after some seconds whether it is there, says that it is no router any more.
+        inside(&world.neighbour, || sh("echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"));
         advertise(&world);
         until("the route that the router told", has_default_route).await;
         let before = snapshot();

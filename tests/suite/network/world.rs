@@ -140,6 +140,9 @@ impl World {
                 ip route add fd00::/8 via {HOST6}"
             ));
         });
+        // The kernel leads to an address when it has heard that the wire is whole, a moment later.
+        let leads_to = |ip: &Ipv6Addr| sh("ip -6 route show table local").contains(&format!("local {ip} dev wire0 "));
+        assert!(shell::waits(patience(), || [HOST6, link].iter().all(leads_to)));
         self
     }
 
