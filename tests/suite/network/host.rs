@@ -11,6 +11,7 @@ use gantry::tools::Tools;
 use nix::sched::{CloneFlags, unshare};
 
 use super::world::*;
+use crate::shell::program;
 
 #[test]
 fn two_daemons_stand_side_by_side() {
@@ -118,8 +119,7 @@ fn without_nft_nothing_is_left_behind() {
     on_a_host(async |world: Rc<World>| {
         let config = world.config("gantry0");
         let nft = config.run.join("nft");
-        std::fs::write(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n").unwrap();
-        sh(&format!("chmod +x {}", nft.display()));
+        program(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n");
         let tools = Tools::new(Some(config.run.clone()));
         let refusal = Network::start(&config, &tools, Bus::default()).await.unwrap_err();
         assert!(refusal.code() == Code::ToolFailed && refusal.message().contains("no such luck"), "{refusal}");

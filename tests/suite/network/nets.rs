@@ -12,6 +12,7 @@ use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 
 use super::world::*;
+use crate::shell::program;
 
 fn name(text: &str) -> NetworkName {
     text.parse().unwrap()
@@ -246,15 +247,8 @@ fn what_cannot_be_made_leaves_nothing() {
         let config = world.config("gantry0");
         let nft = config.run.join("nft");
         let real = sh("command -v nft").trim().to_owned();
-        std::fs::write(
-            &nft,
-            format!(
-                "#!/bin/sh\nif [ -e {0}.off ]; then echo no such luck >&2; exit 1; fi\nexec {real} \"$@\"\n",
-                nft.display()
-            ),
-        )
-        .unwrap();
-        sh(&format!("chmod +x {}", nft.display()));
+        let fails = format!("if [ -e {}.off ]; then echo no such luck >&2; exit 1; fi", nft.display());
+        program(&nft, &format!("#!/bin/sh\n{fails}\nexec {real} \"$@\"\n"));
         let tools = Tools::new(Some(config.run.clone()));
         let network = Network::start(&Config { ..config.clone() }, &tools, Bus::default()).await.unwrap();
         let before = snapshot();
