@@ -24,7 +24,7 @@ E";
 
 async fn start(world: &World, cooperate: bool, bus: Bus) -> Result<Post<Network>, Refusal> {
     let config = Config { firewall_cooperate: cooperate, ..world.config("gantry0") };
-    Network::start(&config, &Tools::default(), bus).await
+    start_as(&config, &bus).await
 }
 
 fn serve(place: &Place, called: &'static str) -> Service {

@@ -76,7 +76,7 @@ fn the_last_one_out_restores_whatever_became_of_the_first() {
         world.stop(again, "gantry0").await;
         assert!(forwards(), "the third needs it");
         world.stop(third, "gantry2").await;
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         sh("echo 1 > /proc/sys/net/ipv4/conf/all/accept_redirects");
     });
 }
@@ -104,11 +104,11 @@ fn what_is_not_ours_is_refused_and_left_alone() {
             assert!(refusal.code() == Code::InUse && refusal.message().contains("not gantry's"), "{refusal}");
             std::fs::remove_dir(world.dir.join(bridge)).unwrap();
         }
-        assert_eq!(snapshot(), with);
+        until("what is not ours is as it was", || snapshot() == with).await;
         sh("ip link del gantry0; nft delete table inet gantry1");
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         let config = Config { subnet: Some("192.168.0.0/16".parse().unwrap()), ..world.config("gantry0") };
-        let refusal = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap_err();
+        let refusal = start_as(&config, &Bus::default()).await.unwrap_err();
         assert!(refusal.code() == Code::InUse && refusal.message().contains("wire0"), "{refusal}");
         std::fs::remove_dir(world.dir.join("gantry0")).unwrap();
     });
@@ -143,7 +143,7 @@ fn a_sysctl_that_cannot_be_set_leaves_the_others_as_they_were() {
         sh(&format!("mount --make-rprivate /; mount --bind {sysctl} {sysctl}; mount -o remount,bind,ro {sysctl}"));
         let refusal = world.start("gantry0").await.unwrap_err();
         assert!(refusal.code() == Code::Internal && refusal.message().contains(sysctl), "{refusal}");
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         sh(&format!("umount {sysctl}"));
         let network = world.start("gantry0").await.unwrap();
         world.stop(network, "gantry0").await;
