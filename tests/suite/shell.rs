@@ -82,9 +82,10 @@ pub fn patience(seconds: u64) -> Duration {
     Duration::from_secs(seconds * times)
 }
 
-/// How long socat bears silence once its own input has ended: half a second by itself, and longer where the machine is slow.
-pub fn socat_bears() -> f32 {
-    patience(1).as_secs_f32() / 2.0
+/// How long socat bears silence once its own input has ended, in seconds: half of one by itself, which a busy machine does
+/// not always keep.
+pub fn socat_bears() -> u64 {
+    patience(3).as_secs()
 }
 
 /// Where what is made once is kept.
