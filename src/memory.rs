@@ -184,15 +184,17 @@ fn is_burst_over(peak: &AtomicUsize, held: usize) -> bool {
     over
 }
 
+/// Gives the system back what is free.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "malloc_trim(3) has no safe wrapper")]
-fn trim() {
+pub fn trim() {
     // SAFETY: it takes a number, and locks the heap by itself.
     unsafe { nix::libc::malloc_trim(0) };
 }
 
+/// Gives the system back what is free.
 #[cfg(not(target_env = "gnu"))]
-fn trim() {}
+pub fn trim() {}
 
 /// Bytes that the daemon's heap holds.
 pub fn held() -> usize {

@@ -195,6 +195,8 @@ async fn serve(
     log::info!("gantryd {} listens on {}", env!("CARGO_PKG_VERSION"), engine.config.socket.display());
     engine.bus.publish(Kind::Daemon, "gantryd", "start", Vec::new());
     manager::ready(&engine.config);
+    // What a start takes, most of it for the command line and the sweep, is not needed again.
+    memory::trim();
     tokio::select! {
         () = signals.next() => log::info!("asked to end; stopping the containers (again: at once)"),
         () = engine.leave.notified() => log::info!("shut down by a client"),

@@ -30,7 +30,8 @@ impl Hangup {
     /// Waits until the client has hung up.
     pub async fn wait(&self) {
         while let Ok(mut ready) = self.0.writable().await {
-            if is_hung_up(self.0.get_ref()) {
+            // Of a socket that is `POLLHUP`, and a half-close is not.
+            if ready.ready().is_write_closed() {
                 return;
             }
             ready.clear_ready();
