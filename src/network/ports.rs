@@ -359,11 +359,11 @@ mod tests {
     fn a_free_port_is_had_again_where_nobody_took_it() {
         let publish = ["127.0.0.1::80-81".parse().unwrap(), "127.0.0.1::53/udp".parse().unwrap()];
         let before = take_all(&publish, &[]);
-        assert_eq!(take_all(&publish, &before), before);
-        let process = TcpListener::bind(("127.0.0.1", before[1].host)).unwrap();
-        let others = take_all(&publish, &before);
-        assert_eq!((others[0], others[2]), (before[0], before[2]));
-        assert_ne!(others[1].host, process.local_addr().unwrap().port());
+        // Now and then another test draws one of them, or a process that it starts has a copy, both for a moment.
+        assert!((0..50).any(|_| take_all(&publish, &before) == before), "{before:?}");
+        let process = (0..50).find_map(|_| TcpListener::bind(("127.0.0.1", before[1].host)).ok());
+        let is_so = |had: &[PublishedPort]| had[1] != before[1] && (had[0], had[2]) == (before[0], before[2]);
+        assert!(process.is_some() && (0..50).any(|_| is_so(&take_all(&publish, &before))), "{before:?}");
     }
 
     /// What was had, given back at once.

@@ -15,7 +15,7 @@ use crate::config::Subnet;
 use crate::refusal::Refusal;
 
 /// How long a seat is waited for that is about to be free.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// All seats of one network.
 pub struct Seats {

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,8 +174,7 @@ fn failing_tools(dir: &Path) {
             dir.display(),
             real.trim()
         );
-        std::fs::write(dir.join(tool), script).unwrap();
-        std::fs::set_permissions(dir.join(tool), PermissionsExt::from_mode(0o755)).unwrap();
+        shell::program(&dir.join(tool), &script);
     }
 }
 

@@ -50,9 +50,12 @@ impl Project {
         ended.stdout
     }
 
-    /// The client in the foreground, with pipes in place of a terminal.
+    /// The client in the foreground, with pipes in place of a terminal. Whoever sends it a signal sends it to the one who kills
+    /// it at the deadline, and who hands on every signal and its exit status.
     fn foreground(&self, words: &[&str]) -> Child {
-        let mut command = std::process::Command::new(shell::binary("gantry"));
+        let mut command = std::process::Command::new("timeout");
+        let deadline = shell::patience(120).as_secs().to_string();
+        command.args(["--foreground", "--signal=KILL", &deadline]).arg(shell::binary("gantry"));
         command.env("GANTRY_SOCKET", self.daemon.place().socket()).current_dir(&self.directory);
         command.arg("compose").args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()

@@ -105,8 +105,13 @@ pub struct Upstream {
 
 impl Upstream {
     pub fn start() -> Self {
-        let listener = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let datagrams = Arc::new(UdpSocket::bind(listener.local_addr().unwrap()).expect("the port of the same number"));
+        // Another process may have the port of the same number.
+        let draw = || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let datagrams = UdpSocket::bind(listener.local_addr().unwrap()).ok()?;
+            Some((Arc::new(listener), Arc::new(datagrams)))
+        };
+        let (listener, datagrams) = (0..32).find_map(|_| draw()).expect("a port that is free for both");
         let asked = Arc::new(AtomicUsize::new(0));
         let threads = vec![
             std::thread::spawn({

@@ -1,7 +1,5 @@
 //! The daemon's end, by TERM and by KILL, and daemons beside each other: the host is as it was before.
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
 use super::conn::Conn;
@@ -44,7 +42,7 @@ fn a_second_term_hurries() {
     daemon.ok("run busybox name=slow stop-timeout=1h -- sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'");
     daemon.signal(Signal::SIGTERM);
     // Two that are not yet taken are one; that the first was taken shows in nobody being let in any more.
-    shell::until(Duration::from_secs(60), "no more clients", || Conn::open(&daemon.place().socket()).is_err());
+    shell::until(shell::patience(60), "no more clients", || Conn::open(&daemon.place().socket()).is_err());
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.wait().success());
     daemon.assert_clean();

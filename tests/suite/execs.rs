@@ -1,13 +1,8 @@
 //! More processes in a container: what they are given, what they write, how they end, and who may leave when.
 
-use std::time::Duration;
-
 use super::conn::Conn;
 use super::harness::Daemon;
 use super::shell;
-
-/// A bound on a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon with a container called `box` that does nothing.
 fn with_box(options: &str) -> Daemon {
@@ -143,7 +138,7 @@ fn many_run_at_once() {
     for (n, (text, exit)) in seen.iter().enumerate() {
         assert_eq!((text, exit), (&format!("stdout {n}"), &n.to_string()));
     }
-    shell::until(PATIENCE, "none is left", || processes(&daemon) == "1");
+    shell::until(shell::patience(60), "none is left", || processes(&daemon) == "1");
     daemon.ok("rm box force=yes");
 }
 

@@ -81,7 +81,7 @@ fn every_flood_is_borne() {
         assert_eq!(ended, 0, "{name}: so many were hung up on\n{}", daemon.log());
         drop(running);
         until(patience(60), &format!("{name}: all is given back"), || heap(&mut conn) < before.0 + LEFT);
-        until(patience(10), &format!("{name}: the kernel has its pages"), || pages(&daemon) < before.1 + PAGES_LEFT);
+        until(patience(60), &format!("{name}: the kernel has its pages"), || pages(&daemon) < before.1 + PAGES_LEFT);
     }
     daemon.ok("rm box force=yes");
 }

@@ -4,7 +4,7 @@
 //! (The deadline is a short one in builds with debug assertions alone: see `gantry::fault`.)
 #![cfg(debug_assertions)]
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -37,8 +37,7 @@ impl Hanging {
                 dir = dir.display(),
                 real = real.trim()
             );
-            std::fs::write(dir.join(tool), script).unwrap();
-            std::fs::set_permissions(dir.join(tool), PermissionsExt::from_mode(0o755)).unwrap();
+            shell::program(&dir.join(tool), &script);
         }
         // The child of a tool, known by its name.
         let sleep = shell::sh("command -v sleep").succeeds();

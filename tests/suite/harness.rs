@@ -153,7 +153,7 @@ impl Daemon {
     /// be taken for a leak. Where there are fewer of them, the wait is over in a while.
     fn await_stock(&self) {
         let stocked = || host::descriptors(self.pid()).iter().filter(|one| *one == "net").count() >= MADE_AHEAD;
-        shell::waits(shell::patience(10), || {
+        shell::waits(shell::patience(PATIENCE), || {
             stocked() && !host::threads(self.pid()).iter().any(|name| name == "netns")
         });
     }
@@ -260,7 +260,7 @@ impl Daemon {
     pub fn assert_clean(&self) {
         assert!(self.child.is_none(), "it runs");
         // The kernel frees namespaces, and the links in them, a moment after their last user went.
-        if !shell::waits(shell::patience(10), || host::leftovers(&self.place).is_empty()) {
+        if !shell::waits(shell::patience(PATIENCE), || host::leftovers(&self.place).is_empty()) {
             panic!("left on the host: {:#?}\nthe daemon said:\n{}", host::leftovers(&self.place), self.log());
         }
     }
@@ -271,7 +271,7 @@ impl Daemon {
         if self.ok("ps").get("count") != "0" {
             return;
         }
-        let settled = shell::waits(shell::patience(10), || {
+        let settled = shell::waits(shell::patience(PATIENCE), || {
             host::children(self.pid()).is_empty() && self.opened_since().is_empty()
         });
         if !settled {

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use super::place::Place;
 use super::shell;
@@ -141,7 +140,7 @@ pub fn clear(place: &Place) {
     for pid in pids(place) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     }
-    shell::waits(Duration::from_secs(10), || pids(place).is_empty());
+    shell::waits(shell::patience(10), || pids(place).is_empty());
     let (dir, bridge) = (place.dir(), place.bridge());
     let links = format!("for l in $(ls /sys/class/net | grep '^{bridge}'); do ip link del $l; done");
     let mounts = format!(

@@ -253,7 +253,8 @@ fn words_and_variables_hold_any_byte() {
     }
     // As an argument of the image's own entrypoint, and as the program's own name.
     let odd = tree(&daemon, "odd");
-    fs::copy(odd.join("bin/busybox"), odd.join(std::ffi::OsString::from_vec(b"echo\xff".to_vec()))).unwrap();
+    let name = std::ffi::OsString::from_vec(b"echo\xff".to_vec());
+    shell::finish(shell::command("cp").arg(odd.join("bin/busybox")).arg(odd.join(name))).succeeds();
     let reply = daemon.ok(&format!("run rootfs={} name=job attach=yes rm=yes -- \"/echo\\xff\" echo", odd.display()));
     assert_ne!(reply.get("exit"), "0", "busybox does not know itself by that name, but it runs");
     let mut conn = daemon.conn();

@@ -24,7 +24,7 @@ fn nothing_runs_while_it_is_paused() {
     assert_eq!(used(), before, "a busy loop used no time: {status}");
     daemon.ok("resume busy");
     assert_eq!(daemon.ok("ps").column("state"), ["running"]);
-    super::shell::until(std::time::Duration::from_secs(60), "it goes on", || used() != before);
+    super::shell::until(super::shell::patience(60), "it goes on", || used() != before);
     daemon.ok("rm busy force=yes");
 }
 

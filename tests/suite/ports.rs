@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use super::engine::{HTTPD, fetch, host_port};
-use super::harness::Daemon;
+use super::harness::{Daemon, Setup};
 use super::peer::Peer;
 
 #[test]
@@ -30,7 +30,8 @@ fn another_host_reaches_a_published_port_and_is_reached() {
 
 #[test]
 fn a_port_is_published_by_one_at_a_time() {
-    let daemon = Daemon::start();
+    // On a host of its own, where nobody else takes that port while it is free.
+    let daemon = Setup { apart: true, ..Setup::default() }.start();
     daemon.import_busybox();
     let port = host_port(&daemon.ok(&format!("run busybox name=web publish=80 {HTTPD}")));
     let mut conn = daemon.conn();

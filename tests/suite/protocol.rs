@@ -1,7 +1,5 @@
 //! Plays every transcript of protocol.md as it stands, against a daemon like the one its reader has.
 
-use std::time::Duration;
-
 use super::conn::Conn;
 use super::harness::{Daemon, Setup};
 use super::shell;
@@ -12,10 +10,10 @@ use super::transcript::{self, Kept, Step, Transcript};
 fn prepare(daemon: &Daemon) {
     let clear =
         |name: &String, verb: &str, how: &str| daemon.conn().request(&format!("{verb} {name}{how}")).end.head == "OK";
-    shell::until(Duration::from_secs(60), "a daemon on which nothing runs", || {
+    shell::until(shell::patience(60), "a daemon on which nothing runs", || {
         daemon.ok("ps").column("name").iter().all(|name| clear(name, "rm", " force=yes"))
     });
-    shell::until(Duration::from_secs(60), "a daemon with one image", || {
+    shell::until(shell::patience(60), "a daemon with one image", || {
         let images = daemon.ok("image ls").column("name");
         images.iter().filter(|name| *name != "localhost/busybox:latest").all(|name| clear(name, "image rm", ""))
     });

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -19,7 +20,13 @@ struct Watch(Inotify);
 
 impl Watch {
     fn new(daemon: &Daemon) -> Self {
-        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).unwrap();
+        let mut made = Err(Errno::EMFILE);
+        // On a host of cgroup v2 each conmon takes one, and other tests have many containers.
+        shell::until(shell::patience(60), "an inotify instance is left", || {
+            made = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC);
+            !matches!(made, Err(Errno::EMFILE))
+        });
+        let inotify = made.unwrap();
         let changes = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MOVED_FROM

@@ -82,11 +82,12 @@ fn a_second_stop_hurries_and_never_delays() {
 fn malformed_lines_are_answered_in_their_turn() {
     let daemon = Daemon::start();
     daemon.import_busybox();
-    daemon.ok("run busybox name=nap rm=yes -- sleep 1");
+    daemon.ok("create busybox name=nap rm=yes -- true");
     let mut conn = daemon.conn();
     conn.send("wait nap\n@t \"unclosed\n@bad! ping\n\"@q\" ping\nping");
     let quoted = conn.parsed();
     assert_eq!((quoted.tag.as_deref(), quoted.text().as_str()), (Some("q"), "pong"), "a tag may be quoted");
+    daemon.ok("start nap");
     assert_eq!(conn.parsed().get("exit").as_deref(), Some("0"));
     for _ in 0..2 {
         assert!(conn.parsed().text().starts_with("bad-request"));

@@ -165,7 +165,7 @@ fn a_client_that_leaves_neither_ends_nor_hangs_the_process() {
     let id = conn.raw();
     drop(conn);
     shell::until(patience(60), "it goes on", || file(&daemon, "got") == "hello\nwritten\n");
-    assert_eq!(processes(&daemon), "2");
+    shell::until(patience(60), "it is there", || processes(&daemon) == "2");
     daemon.ok(&format!("kill {id}"));
     assert_eq!((exit(&daemon, &id).as_str(), file(&daemon, "got").as_str()), ("137", "hello\nwritten\n"));
 
@@ -236,21 +236,26 @@ fn a_client_that_does_not_read_is_let_go_of_and_holds_up_nobody() {
         conn.raw();
         conn
     };
-    let (mut idle, mut busy) = (attach(), attach());
     let mut exec = daemon.conn();
     exec.send(&format!("exec box raw=yes -- sh -c '{script}'"));
     exec.raw();
+    // Who reads is the last to come: it has to begin soon.
+    let (mut idle, mut busy) = (attach(), attach());
     // Several times what any buffer holds.
     let numbers = |bytes: &[u8]| String::from_utf8_lossy(bytes).split_whitespace().last().map(str::to_owned);
     let first: u64 = numbers(&busy.bytes(8192)).unwrap().parse().unwrap();
     let last: u64 = numbers(&busy.bytes(8192 * 1000)).unwrap().parse().unwrap();
     assert_eq!(last - first, 1000, "who reads loses nothing");
-    // What it did not read in time ends; the process does not.
+    // What it did not read in time ends; the process does not. Who begins to read before that is served on.
+    shell::until(patience(60), "both are let go of", || {
+        busy.bytes(8192 * 8);
+        daemon.log().matches("a raw client is let go of").count() >= 2
+    });
     assert!(idle.rest().len() < 2 << 20);
     assert!(exec.rest().len() < 2 << 20);
     busy.bytes(8192 * 100);
     assert_eq!(daemon.ok("ps name=loud").column("state"), ["running"]);
-    assert_eq!(processes(&daemon), "2");
+    shell::until(patience(60), "the exec's process runs on", || processes(&daemon) == "2");
     for name in ["loud", "box"] {
         daemon.ok(&format!("rm {name} force=yes"));
     }

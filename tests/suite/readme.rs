@@ -148,10 +148,13 @@ fn what_is_shown_is_compared() {
 /// A shell in which the default socket is the daemon's, and what is written to /srv is thrown away.
 /// Gives what was written to the output.
 fn as_reader(daemon: &Daemon, script: &str) -> String {
+    // A socat that bears more silence than by itself.
     let enter = format!(
-        "export SCRIPT={}; unshare --mount bash -euc 'mount -t tmpfs none /mnt; mount --bind {} /mnt
+        "socat() {{ command socat -t {} \"$@\"; }}; export -f socat
+        export SCRIPT={}; unshare --mount bash -euc 'mount -t tmpfs none /mnt; mount --bind {} /mnt
         mount -t tmpfs none /run; mount -t tmpfs none /srv; mkdir /run/gantry; mount --bind /mnt /run/gantry
         unset GANTRY_SOCKET; exec bash -euxo pipefail -c \"$SCRIPT\"'",
+        shell::socat_bears(),
         quoted(script),
         daemon.place().run().display()
     );

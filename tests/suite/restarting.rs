@@ -1,12 +1,11 @@
 //! Restart policies: what starts again, how it is told, and what ends it.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::conn::Conn;
 use super::engine::{fetch, host_port, ready};
-use super::harness::Daemon;
-use super::shell::{patience, until};
+use super::harness::{Daemon, Setup};
+use super::shell::{patience, program, until};
 
 /// Ends by itself when it is sent HUP, with a status of its own.
 const ENDS_ON_HUP: &str = "-- sh -c 'trap \"exit 4\" HUP; echo ready; while :; do sleep 0.1; done'";
@@ -127,7 +126,8 @@ fn a_kill_ends_it_and_another_signal_does_not() {
 
 #[test]
 fn its_ports_stay_the_same() {
-    let daemon = Daemon::start();
+    // On a host of its own, where nobody else takes them while they are free.
+    let daemon = Setup { apart: true, ..Setup::default() }.start();
     daemon.import_busybox();
     let server = "httpd -f -p 80 -h /www & trap \"kill $!; exit 4\" HUP; wait";
     let run =
@@ -167,8 +167,7 @@ fn a_restart_that_fails_is_told_and_tried_again() {
 
 fn script(path: &Path, body: &str) {
     let aside = path.with_extension("new");
-    std::fs::write(&aside, format!("#!/bin/sh\n{body}\n")).unwrap();
-    std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o755)).unwrap();
+    program(&aside, &format!("#!/bin/sh\n{body}\n"));
     std::fs::rename(&aside, path).unwrap();
 }
 

@@ -47,6 +47,14 @@ pub fn finish(command: &mut Command) -> Output {
     Output { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
+/// Makes a program of `text`, which begins with `#!`. A child writes it: had we it open for writing, so had whatever process
+/// another test is just starting, and nobody can run a file that somebody may write to (ETXTBSY).
+#[track_caller]
+pub fn program(path: &Path, text: &str) {
+    let write = "printf %s \"$1\" >\"$0\"; chmod 755 \"$0\"";
+    finish(command("sh").args(["-euc", write]).arg(path).arg(text)).succeeds();
+}
+
 /// Runs a script of the shell.
 #[track_caller]
 pub fn sh(script: &str) -> Output {
@@ -74,9 +82,10 @@ pub fn patience(seconds: u64) -> Duration {
     Duration::from_secs(seconds * times)
 }
 
-/// How long socat bears silence once its own input has ended: half a second by itself, and longer where the machine is slow.
-pub fn socat_bears() -> f32 {
-    patience(1).as_secs_f32() / 2.0
+/// How long socat bears silence once its own input has ended, in seconds: half of one by itself, which a busy machine does
+/// not always keep.
+pub fn socat_bears() -> u64 {
+    patience(3).as_secs()
 }
 
 /// Where what is made once is kept.

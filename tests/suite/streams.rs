@@ -153,7 +153,7 @@ fn a_half_close_ends_the_input_and_a_full_close_does_not() {
     drop(conn);
     let got = || daemon.ok("exec box -- sh -c 'cat /got; true'").written("stdout");
     shell::until(patience(60), "it read what it was fed", || got() == "hello\n");
-    assert_eq!(daemon.ok("stats box").column("pids"), ["2"]);
+    shell::until(patience(60), "it is there", || daemon.ok("stats box").column("pids") == ["2"]);
     assert_eq!(got(), "hello\n");
     daemon.ok("rm box force=yes");
 }

@@ -190,7 +190,7 @@ fn a_nameless_volume_goes_with_its_container() {
     let source = document["storage"]["volumes"][0]["source"].as_str().unwrap().to_owned();
     assert!(fs::exists(format!("{source}/index.html")).unwrap());
     daemon.ok("rm job force=yes");
-    super::shell::until(super::shell::patience(10), "its volume is gone", || !fs::exists(&source).unwrap());
+    super::shell::until(super::shell::patience(60), "its volume is gone", || !fs::exists(&source).unwrap());
     assert_eq!(daemon.ok("volume ls").get("count"), "0");
 }
 

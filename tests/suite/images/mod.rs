@@ -19,7 +19,7 @@ mod resume;
 mod sharing;
 
 use std::future::Future;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use gantry::refusal::{Code, Refusal};
 use gantry::tools::Tools;
 
 use crate::registry::run;
+use crate::shell;
 
 /// A directory of one test's own, with a store in it.
 struct Place {
@@ -62,8 +63,7 @@ impl Place {
             symlink(format!("/usr/bin/{tool}"), tools.join(tool)).unwrap();
         }
         let head = format!("#!/bin/sh\nREAL=/usr/bin/{name} LOG={}\n", place.dir.join("log").display());
-        std::fs::write(tools.join(name), head + script).unwrap();
-        std::fs::set_permissions(tools.join(name), PermissionsExt::from_mode(0o755)).unwrap();
+        shell::program(&tools.join(name), &(head + script));
         place.tools = Tools::new(Some(tools));
         place
     }
@@ -129,7 +129,7 @@ impl Drop for Place {
 
 /// Waits for what happens beside us, and fails when it does not.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + shell::patience(60);
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

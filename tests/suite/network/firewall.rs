@@ -32,7 +32,7 @@ const FAMILIES: [(&str, IpAddr, &str); 2] =
 
 async fn start(world: &World, cooperate: bool, bus: Bus) -> Result<Post<Network>, Refusal> {
     let config = Config { firewall_cooperate: cooperate, ..world.config("gantry0") };
-    Network::start(&config, &Tools::default(), bus).await
+    start_as(&config, &bus).await
 }
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -11,6 +11,7 @@ use gantry::tools::Tools;
 use nix::sched::{CloneFlags, unshare};
 
 use super::world::*;
+use crate::shell::program;
 
 #[test]
 fn two_daemons_stand_side_by_side() {
@@ -75,7 +76,7 @@ fn the_last_one_out_restores_whatever_became_of_the_first() {
         world.stop(again, "gantry0").await;
         assert!(forwards(), "the third needs it");
         world.stop(third, "gantry2").await;
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         sh("echo 1 > /proc/sys/net/ipv4/conf/all/accept_redirects");
     });
 }
@@ -103,11 +104,11 @@ fn what_is_not_ours_is_refused_and_left_alone() {
             assert!(refusal.code() == Code::InUse && refusal.message().contains("not gantry's"), "{refusal}");
             std::fs::remove_dir(world.dir.join(bridge)).unwrap();
         }
-        assert_eq!(snapshot(), with);
+        until("what is not ours is as it was", || snapshot() == with).await;
         sh("ip link del gantry0; nft delete table inet gantry1");
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         let config = Config { subnet: Some("192.168.0.0/16".parse().unwrap()), ..world.config("gantry0") };
-        let refusal = Network::start(&config, &Tools::default(), Bus::default()).await.unwrap_err();
+        let refusal = start_as(&config, &Bus::default()).await.unwrap_err();
         assert!(refusal.code() == Code::InUse && refusal.message().contains("wire0"), "{refusal}");
         std::fs::remove_dir(world.dir.join("gantry0")).unwrap();
     });
@@ -122,7 +123,7 @@ fn what_cannot_be_taken_down_holds_nothing_else_back() {
         network.send(Close).await.unwrap();
         assert!(sh("nft list ruleset").contains("table inet gantry0"), "it is somebody else's now");
         sh("nft delete table inet gantry0");
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         let journal = world.dir.join("gantry0/network.journal");
         assert_eq!(std::fs::read_to_string(&journal).unwrap(), "table gantry0\n", "the rest is done");
         std::fs::remove_file(journal).unwrap();
@@ -137,7 +138,7 @@ fn links_that_forwarded_though_the_host_did_not_do_so_again() {
         let before = snapshot();
         let network = world.start("gantry0").await.unwrap();
         world.stop(network, "gantry0").await;
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         // By the alias of what a dead run left, too.
         let dead = world.start("gantry0").await.unwrap();
         dead.holder().do_send(Crash);
@@ -145,7 +146,7 @@ fn links_that_forwarded_though_the_host_did_not_do_so_again() {
         std::fs::remove_file(world.dir.join("gantry0/network.journal")).unwrap();
         let network = world.start("gantry0").await.unwrap();
         world.stop(network, "gantry0").await;
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         sh("echo 0 > /proc/sys/net/ipv4/conf/wire0/forwarding");
     });
 }
@@ -155,8 +156,7 @@ fn without_nft_nothing_is_left_behind() {
     on_a_host(async |world: Rc<World>| {
         let config = world.config("gantry0");
         let nft = config.run.join("nft");
-        std::fs::write(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n").unwrap();
-        sh(&format!("chmod +x {}", nft.display()));
+        program(&nft, "#!/bin/sh\necho '1:1-2: Error: no such luck' >&2; exit 1\n");
         let tools = Tools::new(Some(config.run.clone()));
         let refusal = Network::start(&config, &tools, Bus::default()).await.unwrap_err();
         assert!(refusal.code() == Code::ToolFailed && refusal.message().contains("no such luck"), "{refusal}");
@@ -180,7 +180,7 @@ fn a_sysctl_that_cannot_be_set_leaves_the_others_as_they_were() {
         sh(&format!("mount --make-rprivate /; mount --bind {sysctl} {sysctl}; mount -o remount,bind,ro {sysctl}"));
         let refusal = world.start("gantry0").await.unwrap_err();
         assert!(refusal.code() == Code::Internal && refusal.message().contains(sysctl), "{refusal}");
-        assert_eq!(snapshot(), before);
+        until("the host is as it was", || snapshot() == before).await;
         sh(&format!("umount {sysctl}"));
         let network = world.start("gantry0").await.unwrap();
         world.stop(network, "gantry0").await;

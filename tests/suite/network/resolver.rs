@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gantry::network::Detach;
 
@@ -10,13 +11,19 @@ use super::world::*;
 use crate::dns::{self, Told};
 
 /// Asks beside this thread, which is the server's too.
-async fn ask(from: &Path, server: Ipv4Addr, port: u16, name: &'static str, rtype: &'static str) -> Option<Told> {
-    let (from, patience) = (from.to_path_buf(), if port == 53 { patience() } else { impatience() });
-    tokio::task::spawn_blocking(move || dns::ask(&from, (server, port), name, rtype, patience).ok()).await.unwrap()
+async fn ask(
+    from: &Path,
+    server: (Ipv4Addr, u16),
+    name: &'static str,
+    rtype: &'static str,
+    patience: Duration,
+) -> Option<Told> {
+    let from = from.to_path_buf();
+    tokio::task::spawn_blocking(move || dns::ask(&from, server, name, rtype, patience).ok()).await.unwrap()
 }
 
 async fn answer(from: &Path, server: Ipv4Addr, name: &'static str, rtype: &'static str) -> String {
-    ask(from, server, 53, name, rtype).await.expect("an answer").one().to_owned()
+    ask(from, (server, 53), name, rtype, patience()).await.expect("an answer").one().to_owned()
 }
 
 #[test]
@@ -37,7 +44,7 @@ fn names_come_and_go_with_their_containers() {
         let (_, second) = attach(&network, "web:v2", &[]).await.unwrap();
         let mut first_of = Vec::new();
         for _ in 0..4 {
-            let told = ask(from, gateway, 53, "web.", "A").await.unwrap();
+            let told = ask(from, (gateway, 53), "web.", "A", patience()).await.unwrap();
             assert_eq!(told.data.len(), 2);
             first_of.push(told.data[0].clone());
         }
@@ -95,11 +102,12 @@ fn only_containers_of_the_network_are_answered() {
             [("a neighbour", &world.neighbour), ("the host", &world.here), ("another network", &other.netns)]
         {
             for at in [port, 53] {
-                let told = ask(from, web.gateway, at, "web.", "A").await;
+                let told = ask(from, (web.gateway, at), "web.", "A", impatience()).await;
                 assert_eq!(told, None, "{who} at {at}");
             }
         }
-        assert!(ask(&web.netns, web.gateway, port, "web.", "A").await.is_some(), "the port is right");
+        let told = ask(&web.netns, (web.gateway, port), "web.", "A", patience()).await;
+        assert!(told.is_some(), "the port is right");
         world.stop(two, "gantry1").await;
         world.stop(one, "gantry0").await;
     });

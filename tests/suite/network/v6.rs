@@ -126,7 +126,7 @@ fn networks_are_isolated_from_each_other_by_ipv6_too() {
             let patience = if is_out { patience() } else { impatience() };
             assert_eq!(ask_tcp(&from.netns, NEIGHBOUR6, 80, patience).is_ok(), is_out, "{from:?}");
             assert_eq!(ask_tcp(&from.netns, HOST6, 8081, patience).is_ok(), is_out, "what is published, {from:?}");
-            assert!(ask_tcp(&world.here, all[nth].0.six().0, 80, crate::shell::patience(5)).is_ok(), "the host");
+            assert!(ask_tcp(&world.here, all[nth].0.six().0, 80, crate::shell::patience(30)).is_ok(), "the host");
             assert!(ask_tcp(&world.neighbour, all[nth].0.six().0, 80, impatience()).is_err());
         }
         drop((services, outside));

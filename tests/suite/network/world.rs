@@ -35,9 +35,9 @@ pub const NEIGHBOUR6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 2);
 pub const LINK6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x99, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x99, 2)];
 
-/// How long a connection may take that is to succeed.
+/// How long anything may take that is to succeed.
 pub fn patience() -> Duration {
-    shell::patience(5)
+    shell::patience(30)
 }
 
 /// How long one is tried that must not.
@@ -171,21 +171,9 @@ impl World {
         }
     }
 
-    /// Starts it, also where another was that has just ended: a process that another test is just starting may have a copy of
-    /// that one's lock.
+    /// Starts it, also where another was that has just ended.
     pub async fn start(&self, bridge: &str) -> Result<Post<Network>, Refusal> {
-        let deadline = std::time::Instant::now() + patience();
-        loop {
-            match self.start_once(bridge).await {
-                Err(refusal)
-                    if refusal.message().contains("in use by another daemon")
-                        && std::time::Instant::now() < deadline =>
-                {
-                    tokio::task::yield_now().await;
-                }
-                started => return started,
-            }
-        }
+        start_as(&self.config(bridge), &Bus::default()).await
     }
 
     /// The same at once or not at all.
@@ -196,6 +184,22 @@ impl World {
     pub async fn stop(&self, network: Post<Network>, bridge: &str) {
         network.send(Close).await.unwrap();
         std::fs::remove_dir(self.dir.join(bridge)).unwrap();
+    }
+}
+
+/// Starts a network as that says, also where another was that has just ended: a process that another test is just starting
+/// may have a copy of that one's lock.
+pub async fn start_as(config: &Config, bus: &Bus) -> Result<Post<Network>, Refusal> {
+    let deadline = std::time::Instant::now() + patience();
+    loop {
+        match Network::start(config, &Tools::default(), bus.clone()).await {
+            Err(refusal)
+                if refusal.message().contains("in use by another daemon") && std::time::Instant::now() < deadline =>
+            {
+                tokio::task::yield_now().await;
+            }
+            started => return started,
+        }
     }
 }
 

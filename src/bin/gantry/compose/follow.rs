@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use gantry::wire::reply::Parsed;
-use gantry::wire::units::rfc3339;
 
 use super::notes::{Note, Teller};
 use crate::commands::rows;
@@ -28,7 +27,7 @@ pub fn start(daemon: &Daemon, name: String, shown: String, options: Vec<Pair>, t
     let body = move || {
         // What cannot be followed any more is told as ended: its container may well run on.
         let ended = to_the_end(&daemon, &name, options, &shown, &teller);
-        let (exit, behind) = ended.unwrap_or_else(|_| (String::new(), from_now()));
+        let (exit, behind) = ended.unwrap_or_else(|_| (String::new(), since(SystemTime::now())));
         let _ = teller.send(Note::Ended { shown, exit, behind });
     };
     let thread = thread::Builder::new().name("follow".to_owned()).spawn(body);
@@ -44,24 +43,33 @@ fn to_the_end(
     shown: &str,
     teller: &Teller,
 ) -> Result<(String, Pair), Failure> {
+    // By the times of what was told, and not by the clock: what is started again may have written by now.
+    let mut behind = since(SystemTime::now());
     loop {
-        lines(daemon, name, &options, |stream, text| {
+        let last = lines(daemon, name, &options, |stream, text| {
             let line = Note::Line { shown: shown.to_owned(), stream, text };
             teller.send(line).map_err(|_| Failure::NoReader)
         })?;
-        let behind = from_now();
+        behind = last.and_then(|last| after(&last)).unwrap_or(behind);
         let rows = rows::collect(&mut daemon.connect()?, &Request::new("ps").option("name", name.as_bytes()))?;
         let Some(row) = rows.first() else { return Ok((String::new(), behind)) };
         if !matches!(row.get("state"), "running" | "paused" | "stopping") {
             return Ok((row.get("exit").to_owned(), behind));
         }
-        options = vec![("follow", b"yes".to_vec()), behind];
+        options.retain(|(key, _)| !matches!(*key, "since" | "tail"));
+        options.push(behind.clone());
     }
 }
 
-/// The option that leaves out all that was written up to now. Times are told in milliseconds.
-fn from_now() -> Pair {
-    ("since", rfc3339(SystemTime::now() + Duration::from_millis(1)).into_bytes())
+/// The option that leaves out all that was written before.
+fn since(time: SystemTime) -> Pair {
+    ("since", humantime::format_rfc3339_nanos(time).to_string().into_bytes())
+}
+
+/// The option that leaves out all that was written up to a time as `logs` tells it.
+fn after(time: &[u8]) -> Option<Pair> {
+    let time = humantime::parse_rfc3339(std::str::from_utf8(time).ok()?).ok()?;
+    Some(since(time.checked_add(Duration::from_nanos(1))?))
 }
 
 /// Tells of every container of the host that is started from here on, on a thread.
@@ -82,39 +90,57 @@ pub fn watch_starts(daemon: &Daemon, teller: Teller) -> Result<(), Failure> {
     thread.map(|_| ()).map_err(|error| Failure::Io("cannot start a thread".to_owned(), error))
 }
 
-/// Hands on what a container wrote, in whole lines.
+/// Hands on what a container wrote, in whole lines, and gives the time of the last of it.
 pub fn lines(
     daemon: &Daemon,
     name: &str,
     options: &[Pair],
     mut line: impl FnMut(usize, Vec<u8>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let request = Request::new("logs").positional(name.as_bytes())?.options(options).option("text", b"quoted");
-    let mut begun = [Vec::new(), Vec::new()];
-    daemon.connect()?.exchange(&request, |reply, _| take(reply, &mut begun, &mut line))?;
+) -> Result<Option<Vec<u8>>, Failure> {
+    let (times, others): (Vec<Pair>, Vec<Pair>) = options.iter().cloned().partition(|(key, _)| *key == "timestamps");
+    let mut pieces = Pieces { shows_times: times.iter().any(|(_, value)| value == b"yes"), ..Pieces::default() };
+    let request = Request::new("logs").positional(name.as_bytes())?.options(&others);
+    let request = request.option("timestamps", b"yes").option("text", b"quoted");
+    daemon.connect()?.exchange(&request, |reply, _| pieces.take(reply, &mut line))?;
     // A last line without its end is one all the same.
-    for (stream, text) in begun.into_iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+    for (stream, text) in pieces.begun.into_iter().enumerate().filter(|(_, text)| !text.is_empty()) {
         line(stream, text)?;
     }
-    Ok(())
+    Ok(pieces.last)
 }
 
-fn take(
-    reply: &Parsed,
-    begun: &mut [Vec<u8>; 2],
-    line: &mut impl FnMut(usize, Vec<u8>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    if reply.head != "LOG" {
-        return Ok(());
+/// What comes in pieces and is told in whole lines.
+#[derive(Default)]
+struct Pieces {
+    /// What was begun of a line of standard output and of standard error.
+    begun: [Vec<u8>; 2],
+    /// Whether the time stands before each line.
+    shows_times: bool,
+    /// The time of the last piece.
+    last: Option<Vec<u8>>,
+}
+
+impl Pieces {
+    fn take(
+        &mut self,
+        reply: &Parsed,
+        line: &mut impl FnMut(usize, Vec<u8>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if reply.head != "LOG" {
+            return Ok(());
+        }
+        let piece = Piece::read(&reply.rest)?;
+        let Some(text) = self.begun.get_mut(piece.stream) else { return Ok(()) };
+        if let Some(time) = piece.time {
+            if self.shows_times && text.is_empty() {
+                text.extend_from_slice(&time);
+                text.push(b' ');
+            }
+            self.last = Some(time);
+        }
+        text.extend_from_slice(&piece.text);
+        if piece.is_part && text.len() < LINE_MAX { Ok(()) } else { line(piece.stream, std::mem::take(text)) }
     }
-    let piece = Piece::read(&reply.rest)?;
-    let Some(text) = begun.get_mut(piece.stream) else { return Ok(()) };
-    if let Some(time) = piece.time.filter(|_| text.is_empty()) {
-        text.extend_from_slice(&time);
-        text.push(b' ');
-    }
-    text.extend_from_slice(&piece.text);
-    if piece.is_part && text.len() < LINE_MAX { Ok(()) } else { line(piece.stream, std::mem::take(text)) }
 }
 
 /// Writes lines with their containers' names before them.
@@ -162,34 +188,50 @@ mod tests {
 
     #[test]
     fn pieces_become_whole_lines() {
-        let mut begun = [Vec::new(), Vec::new()];
-        let mut told = Vec::new();
-        for reply in
-            ["LOG stdout+ T \"a\"", "LOG stderr T \"e\"", "LOG stdout T \"b\"", "PROGRESS", "LOG stdout+ T \"rest\""]
-        {
-            take(&Parsed::read(reply.as_bytes()), &mut begun, &mut |stream, text| {
-                told.push((stream, String::from_utf8(text).unwrap()));
-                Ok(())
-            })
-            .unwrap();
+        for (shows_times, time) in [(true, "T "), (false, "")] {
+            let mut pieces = Pieces { shows_times, ..Pieces::default() };
+            let mut told = Vec::new();
+            for reply in [
+                "LOG stdout+ T \"a\"",
+                "LOG stderr T \"e\"",
+                "LOG stdout T \"b\"",
+                "PROGRESS",
+                "LOG stdout+ T \"rest\"",
+                "LOG stdout+ U \"less\"",
+            ] {
+                let mut line = |stream, text| {
+                    told.push((stream, String::from_utf8(text).unwrap()));
+                    Ok(())
+                };
+                pieces.take(&Parsed::read(reply.as_bytes()), &mut line).unwrap();
+            }
+            assert_eq!(told, [(1, format!("{time}e")), (0, format!("{time}ab"))]);
+            assert_eq!(pieces.begun[0], format!("{time}restless").into_bytes());
+            assert_eq!(pieces.last.as_deref(), Some(&b"U"[..]));
         }
-        assert_eq!(told, [(1, "T e".to_owned()), (0, "T ab".to_owned())]);
-        assert_eq!(begun[0], b"T rest");
+    }
+
+    #[test]
+    fn what_was_told_is_left_out_and_nothing_else() {
+        let after = |time: &str| String::from_utf8(after(time.as_bytes()).unwrap().1).unwrap();
+        assert_eq!(after("2026-11-21T21:02:37.832192415Z"), "2026-11-21T21:02:37.832192416Z");
+        assert_eq!(after("2026-12-31T23:59:59.999999999Z"), "2027-01-01T00:00:00.000000000Z");
+        assert_eq!(super::after(b"T"), None);
     }
 
     #[test]
     fn a_line_without_end_is_told_in_parts() {
-        let mut begun = [Vec::new(), Vec::new()];
+        let mut pieces = Pieces::default();
         let mut told = 0;
         for _ in 0..3 {
             let piece = format!("LOG stdout+ \"{}\"", "x".repeat(LINE_MAX / 2));
-            take(&Parsed::read(piece.as_bytes()), &mut begun, &mut |_, text| {
+            let mut line = |_, text: Vec<u8>| {
                 told += text.len();
                 Ok(())
-            })
-            .unwrap();
+            };
+            pieces.take(&Parsed::read(piece.as_bytes()), &mut line).unwrap();
         }
-        assert_eq!((told, begun[0].len()), (LINE_MAX, LINE_MAX / 2));
+        assert_eq!((told, pieces.begun[0].len()), (LINE_MAX, LINE_MAX / 2));
     }
 
     #[test]
