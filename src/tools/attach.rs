@@ -57,9 +57,17 @@ impl Attached {
 
     /// The next packet, of which `buffer` has [`PACKET_MAX`] bytes room; none at the container's end.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Packet>> {
-        let read = self.0.async_io(Interest::READABLE, |fd| Ok(recv(fd, &mut *buffer, RecvFlags::empty())?.0)).await?;
+        let read = match self.read(buffer).await {
+            // conmon ended with input that it had not read: the kernel tells so once, ahead of what conmon had sent.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => self.read(buffer).await?,
+            read => read?,
+        };
         let stream = if buffer.first() == Some(&STDERR) { "stderr" } else { "stdout" };
         Ok((read > 0).then_some(Packet { stream, end: read }))
+    }
+
+    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.async_io(Interest::READABLE, |fd| Ok(recv(fd, &mut *buffer, RecvFlags::empty())?.0)).await
     }
 
     /// Sends input, as fast as the container takes it.
