@@ -106,14 +106,6 @@ impl Screen {
     pub fn knows(&self, format: &str) -> String {
         self.tmux(&["display-message", "-p", format]).succeeds().trim().to_owned()
     }
-
-    /// Waits for the end of the script, and gives its exit status.
-    #[track_caller]
-    pub fn ended(&self) -> String {
-        let is_dead = || self.knows("#{pane_dead}") == "1";
-        assert!(shell::waits(shell::patience(PATIENCE), is_dead), "it has not ended:\n{}", self.text());
-        self.knows("#{pane_dead_status}")
-    }
 }
 
 impl Drop for Screen {

@@ -14,6 +14,12 @@ impl Terminal {
         Self(tcgetattr(stdin()).ok())
     }
 
+    /// Whether nobody has changed its modes, or has put them back.
+    pub fn is_as_it_was(&self) -> bool {
+        let modes = |terminal: Termios| terminal.local_modes;
+        tcgetattr(stdin()).ok().map(modes) == self.0.clone().map(modes)
+    }
+
     /// Makes it so again.
     pub fn restore(&self) {
         if let Some(before) = &self.0 {

@@ -18,6 +18,7 @@ use std::io::{IsTerminal, Read, Write, stdin};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use gantry::wire::reply::Parsed;
 use gantry::wire::words;
@@ -35,6 +36,9 @@ use talk::Talk;
 
 /// What stands before a line that is typed.
 const PROMPT: &str = "gantry> ";
+
+/// How long a prompt may take to stand: a bound on a hang.
+const ENTERED: Duration = Duration::from_secs(2);
 
 /// Talks until the end of what is typed, `quit`, or the end of the daemon.
 pub fn shell(call: &mut Call<'_>) -> Outcome {
@@ -171,10 +175,20 @@ fn print_at_the_prompt(
                 return;
             }
         }
+        await_prompt(&terminal);
         terminal.restore();
         // To the left of what was being typed, which is on the screen still.
         println!("\r\n# the daemon has closed the connection");
         std::process::exit(0);
     });
     thread.map(|_| ()).map_err(|error| Failure::Io("cannot start a thread".to_owned(), error))
+}
+
+/// Waits until the prompt stands, as it is about to: what it makes of the terminal can be put back only then.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, for a moment; nobody tells of a terminal's modes")]
+fn await_prompt(terminal: &Terminal) {
+    let end = Instant::now() + ENTERED;
+    while terminal.is_as_it_was() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
