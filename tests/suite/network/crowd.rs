@@ -34,11 +34,16 @@ async fn resolve(from: &Place, name: &str) -> Option<Ipv4Addr> {
     socket.set_nonblocking(true).unwrap();
     // The server is on this very thread: it must not be blocked.
     let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
-    socket.send_to(&question, (from.gateway, 53)).await.ok()?;
     let mut answer = [0; 512];
-    let length = tokio::time::timeout(patience(), socket.recv(&mut answer)).await.ok()?.ok()?;
-    let last: [u8; 4] = answer[..length].last_chunk().copied()?;
-    (length > asked).then(|| last.into())
+    // As the C library does, again where no answer comes: while the neighbour table is full, a datagram is lost.
+    for _ in 0..6 {
+        let _ = socket.send_to(&question, (from.gateway, 53)).await;
+        if let Ok(Ok(length)) = tokio::time::timeout(patience() / 6, socket.recv(&mut answer)).await {
+            let last: [u8; 4] = answer[..length].last_chunk().copied()?;
+            return (length > asked).then(|| last.into());
+        }
+    }
+    None
 }
 
 #[test]
