@@ -17,7 +17,7 @@
 //! | room | what it owns |
 //! | --- | --- |
 //! | [`daemon`] | the daemon's life: locks, sweep, actors, sockets, signals, leave |
-//! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, half-close and hang-up; raw connections |
+//! | [`session`] | one connection: lines in, verbs called, lines out; tags, order, turns, half-close and hang-up; raw connections |
 //! | [`verbs`] | one file a verb; [`verbs::VERBS`] is the only list of them |
 //! | [`engine`] | the actors' addresses, as verbs see them |
 //! | [`supervisor`] | the `Supervisor` actor: names, children, deaths and successors, those who went |

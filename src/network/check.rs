@@ -35,7 +35,8 @@ impl Finding {
     }
 }
 
-/// Namespaces, bridges, nft, forwarding, others' firewalls, the kernel's bounds and the subnet. May be asked beside a running daemon.
+/// Namespaces, bridges, nft, forwarding, others' firewalls, the kernel's bounds and the subnet. May be asked beside a running
+/// daemon.
 pub async fn check(config: &Config, tools: &Tools) -> Vec<Finding> {
     let (own, bridge, cooperate) = (config.clone(), config.bridge.clone(), config.firewall_cooperate);
     let links = config.bridge_links;
