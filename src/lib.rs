@@ -33,7 +33,7 @@
 //! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
 //! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`outbox`] (what waits to be
 //! written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
-//! blocking work goes), [`memory`] (how little of it is left).
+//! blocking work goes), [`walk`] (trees, entry by entry), [`memory`] (how little of it is left).
 //!
 //! # One thread
 //!
@@ -75,5 +75,6 @@ pub mod tools;
 pub mod undo;
 pub mod verbs;
 pub mod volumes;
+pub mod walk;
 pub mod wire;
 pub mod worker;
