@@ -15,7 +15,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,8 +44,8 @@ pub struct Disk {
 pub struct NameFile {
     /// Where it is.
     pub path: PathBuf,
-    /// What it says.
-    pub bytes: Vec<u8>,
+    /// What it says, where it can be read.
+    pub bytes: Result<Vec<u8>, Refusal>,
     /// When it was last used.
     pub used: SystemTime,
 }
@@ -53,6 +53,8 @@ pub struct NameFile {
 /// What the images in the store need; all else is refuse.
 #[derive(Debug, Default)]
 pub struct Keep {
+    /// All there is: what somebody needs is not known.
+    pub all: bool,
     /// Blobs.
     pub blobs: HashSet<String>,
     /// Trees, by manifest.
@@ -144,7 +146,11 @@ impl Disk {
         let dir = self.root.join("names");
         let mut names = Vec::new();
         for path in list(&dir)? {
-            let bytes = read_document(&path)?;
+            if !path.symlink_metadata().is_ok_and(|file| file.is_file()) {
+                log::warn!("image store: {} is nothing of the store's", path.display());
+                continue;
+            }
+            let bytes = read_document(&path);
             let used = path.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
             names.push(NameFile { path, bytes, used });
         }
@@ -166,6 +172,34 @@ impl Disk {
             let _ = std::fs::remove_file(&aside);
             Refusal::io(path.display(), &e)
         })
+    }
+
+    /// Writes the files of several names: all of them or, where one fails, none.
+    pub fn put_names(&self, names: &[(ImageRef, Vec<u8>)]) -> Result<(), Refusal> {
+        let mut written = Vec::new();
+        let put = names.iter().try_for_each(|(name, bytes)| {
+            // What it said before is kept under one name more: to bring that back takes no room on a disk that is full.
+            let (path, before) = (self.name_file(name), self.fresh("before"));
+            match std::fs::hard_link(&path, &before) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Refusal::io(path.display(), &e)),
+                _ => {}
+            }
+            self.put_name(name, bytes, false).inspect_err(|_| drop(std::fs::remove_file(&before)))?;
+            written.push((path, before));
+            Ok(())
+        });
+        for (path, before) in written {
+            let settled = match &put {
+                Ok(()) => std::fs::remove_file(&before),
+                Err(_) => std::fs::rename(&before, &path).or_else(|_| std::fs::remove_file(&path)),
+            };
+            if let Err(e) = settled
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                log::warn!("{}: {e}", path.display());
+            }
+        }
+        put
     }
 
     /// Notes that a name was in use until now.
@@ -191,14 +225,14 @@ impl Disk {
     pub fn sweep(&self, keep: &Keep) -> Result<Swept, Refusal> {
         let mut swept = Swept::default();
         for path in list(&self.root.join("blobs/sha256"))? {
-            if !is_in(&keep.blobs, &path) {
+            if !keep.all && !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
                 swept.bytes += path.metadata().map_or(0, |file| file.len());
                 remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
-            if !is_in(&keep.trees, &path) {
+            if !keep.all && !is_in(&keep.trees, &path) {
                 swept.trees += 1;
                 self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
@@ -279,11 +313,17 @@ impl Drop for Staging {
     }
 }
 
-/// Reads a file that is a document: one too long to be one is refused.
+/// Reads a file that is a document: what is no file, or too long to be one, is refused.
 pub fn read_document(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let unreadable = |e: std::io::Error| Refusal::io(path.display(), &e);
+    // A FIFO would have us wait until somebody writes to it.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = file.map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(Refusal::bad_value(format_args!("{}: not a file", path.display())));
+    }
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|e| Refusal::io(path.display(), &e))?;
+    file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > DOCUMENT_MAX {
         return Err(Refusal::tool_failed(format_args!("{}: more than {DOCUMENT_MAX} bytes", path.display())));
     }

@@ -174,7 +174,7 @@ impl Pull<'_> {
         let registry = Some((source.digest.clone(), source.instance.clone()));
         let wanted = self.options.wanted()?;
         let name = self.reference.clone();
-        unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }).await
+        unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }, &[]).await
     }
 
     /// What a copy that was cut off has fetched is kept for the next one; where the disk is full, nothing is.

@@ -41,10 +41,10 @@ pub fn unsettled(record: &Record) -> Result<Vec<u8>, Refusal> {
 /// Reads a name's file. Refused where it is torn, or not known to have reached the disk before the machine went down.
 /// Also says whether it is settled.
 pub fn read(bytes: &[u8]) -> Result<(Record, bool), Refusal> {
-    let written: Written = serde_json::from_slice(bytes).map_err(Refusal::internal)?;
+    let written: Written = serde_json::from_slice(bytes).map_err(Refusal::tool_failed)?;
     match &written.boot {
         Some(then) if *then != boot()? => {
-            Err(Refusal::internal("the machine went down before all of it was on the disk"))
+            Err(Refusal::not_found("the machine went down before all of it was on the disk"))
         }
         then => Ok((written.record, then.is_none())),
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -62,7 +63,7 @@ pub struct Arrival {
     pub record: Record,
     /// Where it was made, unless the store has all of it.
     pub staged: Option<Staged>,
-    /// The image in the store that it shares its tree with: held, and so kept, until the new name is in the index.
+    /// The image in the store that it shares its tree with: held, and so kept, until the new name is written.
     pub _twin: Option<Arc<Image>>,
 }
 
@@ -134,25 +135,43 @@ impl Shared {
 
     /// Brings an image in and gives it its name, which is the last step: until then the store is as it was.
     pub async fn adopt(&self, arrival: Arrival, action: &'static str) -> Result<Arc<Image>, Refusal> {
+        let adopted = self.adopt_all(vec![arrival], action).await?;
+        adopted.into_iter().next().ok_or_else(|| Refusal::internal("an image came, and is not there"))
+    }
+
+    /// The same with several, whose names are all given or none. One may need what comes with another before it.
+    pub async fn adopt_all(&self, arrivals: Vec<Arrival>, action: &'static str) -> Result<Vec<Arc<Image>>, Refusal> {
         let _writer = self.writer.lock().await;
-        let name: ImageRef = arrival.record.name.parse()?;
-        if !self.has(&name, &arrival.record) {
+        let names = arrivals.iter().map(|arrival| arrival.record.name.parse());
+        let names = names.collect::<Result<Vec<ImageRef>, Refusal>>()?;
+        let new: Vec<Arrival> = {
+            let pairs = arrivals.into_iter().zip(&names);
+            pairs.filter(|(arrival, name)| !self.has(name, &arrival.record)).map(|(arrival, _)| arrival).collect()
+        };
+        if !new.is_empty() {
             let (disk, let_go) = (self.disk.clone(), self.let_go.clone());
-            let brought = beside(move || bring_in(&disk, &arrival, let_go)).await;
-            match brought {
-                Ok(image) => self.index.borrow_mut().put(image, SystemTime::now()),
+            let images = match beside(move || bring_in(&disk, &new, &let_go)).await {
+                Ok(images) => images,
                 Err(refusal) => {
                     self.sweep().await;
                     return Err(refusal);
                 }
+            };
+            for image in images {
+                let name = image.name.clone();
+                self.index.borrow_mut().put(image, SystemTime::now());
+                self.arrivals.tell(&name);
             }
-            self.arrivals.tell(&name);
             // Whoever had the name before may be refuse now.
             self.sweep().await;
         }
-        let image = self.index.borrow_mut().find(&name).map(Entry::lend).ok_or_else(|| unknown(&name))?;
-        self.bus.publish(Kind::Image, name.to_string(), action, vec![("digest", image.digest.clone())]);
-        Ok(image)
+        let mut adopted = Vec::new();
+        for name in &names {
+            let image = self.index.borrow_mut().find(name).map(Entry::lend).ok_or_else(|| unknown(name))?;
+            self.bus.publish(Kind::Image, name.to_string(), action, vec![("digest", image.digest.clone())]);
+            adopted.push(image);
+        }
+        Ok(adopted)
     }
 
     /// Whether that name stands for just that already: then nobody who holds it is to lose it.
@@ -220,18 +239,20 @@ impl Shared {
     }
 }
 
-fn bring_in(disk: &Disk, arrival: &Arrival, let_go: Arc<Pending>) -> Result<Image, Refusal> {
-    if let Some(Staged { staging, layout, blobs }) = &arrival.staged {
-        for blob in blobs {
-            let to = disk.blob(blob);
-            std::fs::rename(layout.blob(blob), &to).map_err(|e| Refusal::io(to.display(), &e))?;
-        }
-        let to = disk.rootfs(&arrival.record.manifest);
-        if !to.exists() {
-            std::fs::rename(staging.path(ROOTFS), &to).map_err(|e| Refusal::io(to.display(), &e))?;
+fn bring_in(disk: &Disk, arrivals: &[Arrival], let_go: &Arc<Pending>) -> Result<Vec<Image>, Refusal> {
+    let move_to = |to: PathBuf, from: PathBuf| std::fs::rename(from, &to).map_err(|e| Refusal::io(to.display(), &e));
+    for (Staged { staging, layout, blobs }, record) in
+        arrivals.iter().filter_map(|it| Some((it.staged.as_ref()?, &it.record)))
+    {
+        blobs.iter().try_for_each(|blob| move_to(disk.blob(blob), layout.blob(blob)))?;
+        let rootfs = disk.rootfs(&record.manifest);
+        if !rootfs.exists() {
+            move_to(rootfs, staging.path(ROOTFS))?;
         }
     }
-    let image = Image::load(disk, arrival.record.clone(), let_go)?;
-    disk.put_name(&image.name, &settle::unsettled(&arrival.record)?, false)?;
-    Ok(image)
+    let load = |it: &Arrival| Image::load(disk, it.record.clone(), let_go.clone());
+    let images = arrivals.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+    let written = |it: &Arrival| Ok((it.record.name.parse()?, settle::unsettled(&it.record)?));
+    disk.put_names(&arrivals.iter().map(written).collect::<Result<Vec<_>, Refusal>>()?)?;
+    Ok(images)
 }

@@ -16,6 +16,7 @@ use super::open;
 use super::pull::PullOptions;
 use super::settle;
 use super::shared::Shared;
+use super::unpack::must_suit;
 use crate::config::Config;
 use crate::events::{Bus, Kind};
 use crate::fault;
@@ -167,7 +168,10 @@ impl Handler<Find> for ImageStore {
         let wanted = find.options.wanted()?;
         let here = self.shared.index.borrow_mut().find(&find.reference).map(Entry::lend);
         match (here, find.policy) {
-            (Some(image), PullPolicy::Never) => return Ok(Found::Here(image)),
+            (Some(image), PullPolicy::Never) => {
+                let suits = must_suit(&image.platform, wanted.as_ref());
+                return suits.map(|()| Found::Here(image)).map_err(|refusal| refusal.within(&find.reference));
+            }
             // One for another platform is not the one that is missing.
             (Some(image), PullPolicy::Missing) if wanted.is_none_or(|wanted| image.platform.suits(&wanted)) => {
                 return Ok(Found::Here(image));

@@ -222,6 +222,21 @@ fn a_damaged_blob_is_fetched_anew() {
 }
 
 #[test]
+fn a_tool_that_crashed_is_begun_anew_on_nothing() {
+    on_actix(async {
+        let script = "for root; do :; done\nif [ ! -e $LOG ]; then\necho crashed >$LOG\nmkdir -p \"$root\"\n\
+                      echo x >\"$root/stale\"\necho 'panic: as the test wants it' >&2\nexit 2\nfi\nexec $REAL \"$@\"\n";
+        let (place, registry) = (Place::with_tool("umoci", script), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let image = pull(&store, &name).await.unwrap();
+        assert!(image.rootfs.join("bin/busybox").exists() && place.log().contains("crashed"));
+        assert!(!image.rootfs.join("stale").exists(), "it was unpacked over what was there");
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
+
+#[test]
 fn what_may_have_been_lost_with_the_power_is_given_up() {
     on_actix(async {
         let (place, registry) = (Place::new(), Registry::start());

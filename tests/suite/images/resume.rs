@@ -80,6 +80,22 @@ fn a_pull_cut_off_goes_on_from_what_is_whole() {
 }
 
 #[test]
+fn a_pull_cut_off_twice_keeps_what_it_has() {
+    on_actix(async {
+        let place = Place::new();
+        let frail = Frail::new(&place.dir.join("layout"));
+        let store = place.open().await;
+        assert!(pull(&store, &frail.name()).await.is_err());
+        let kept = place.count("partial");
+        frail.asked();
+        assert!(pull(&store, &frail.name()).await.is_err());
+        let asked = frail.asked();
+        assert!(asked.len() <= 2, "the largest layer and the configuration: {asked:?}");
+        assert_eq!((place.holds().await, place.count("partial")), ((0, 0, 0), kept));
+    });
+}
+
+#[test]
 fn progress_is_told_in_sum_and_of_each_blob() {
     on_actix(async {
         let place = Place::new();
@@ -173,10 +189,10 @@ fn what_a_killed_run_had_fetched_is_gone_on_from() {
 }
 
 /// A file system of its own size, unmounted at the end.
-struct Small<'a>(&'a Path);
+pub struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
-    fn mount(dir: &'a Path, options: &str) -> Self {
+    pub fn mount(dir: &'a Path, options: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(dir));
         Self(dir)
