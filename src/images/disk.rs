@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::bound::Bound;
 use super::digest::Digest;
+use crate::du::Du;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 
@@ -66,10 +68,10 @@ pub struct Keep {
 pub struct Swept {
     /// Blobs.
     pub blobs: usize,
-    /// Bytes in them.
-    pub bytes: u64,
     /// Trees.
     pub trees: usize,
+    /// Bytes of disk that come free of both, where that was to be measured.
+    pub bytes: u64,
 }
 
 impl Disk {
@@ -221,19 +223,23 @@ impl Disk {
         }
     }
 
-    /// Takes away every blob and tree that is not to be kept.
-    pub fn sweep(&self, keep: &Keep) -> Result<Swept, Refusal> {
+    /// Takes away every blob and tree that is not to be kept; what is to come free is measured before with `du`.
+    pub fn sweep(&self, keep: &Keep, mut du: Option<Du>) -> Result<Swept, Refusal> {
         let mut swept = Swept::default();
+        let mut takes = |path: &Path| du.as_mut().map_or(Ok(0), |du| du.tree(path)).unwrap_or_default();
         for path in list(&self.root.join("blobs/sha256"))? {
             if !keep.all && !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
-                swept.bytes += path.metadata().map_or(0, |file| file.len());
+                // Of what has a further name somebody's work has need.
+                let is_last = path.symlink_metadata().is_ok_and(|file| file.nlink() == 1);
+                swept.bytes += if is_last { takes(&path) } else { 0 };
                 remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
             if !keep.all && !is_in(&keep.trees, &path) {
                 swept.trees += 1;
+                swept.bytes += takes(&path);
                 self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
@@ -250,10 +256,25 @@ impl Disk {
         }
     }
 
-    /// Takes away all of it.
-    pub fn clear_partial(&self) {
-        for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
-            let _ = remove(&path);
+    /// Takes away all of it; gives the bytes of disk that come free.
+    pub fn clear_partial(&self) -> u64 {
+        let partial = list(&self.root.join(PARTIAL)).unwrap_or_default();
+        let takes = |path: &Path| path.symlink_metadata().map_or(0, |file| file.blocks().saturating_mul(512));
+        let freed = partial.iter().map(|path| (takes(path), remove(path))).filter(|(_, removed)| removed.is_ok());
+        freed.map(|(bytes, _)| bytes).sum()
+    }
+
+    /// Takes away the oldest of it, so that `bound` lets in what is left.
+    pub fn trim_partial(&self, bound: Bound) {
+        let partial = list(&self.root.join(PARTIAL)).unwrap_or_default().into_iter();
+        let mut files: Vec<_> = partial.filter_map(|path| Some((path.symlink_metadata().ok()?, path))).collect();
+        files.sort_by_key(|(file, _)| std::cmp::Reverse((file.ctime(), file.ctime_nsec())));
+        let mut sum = 0_u64;
+        for (file, path) in files {
+            sum = sum.saturating_add(file.len());
+            if bound.admit(sum).is_err() {
+                let _ = remove(&path);
+            }
         }
     }
 

@@ -100,7 +100,7 @@ async fn while_wanted(
     key: &Key,
     reporter: &Reporter,
 ) -> Option<Result<super::shared::Arrival, Refusal>> {
-    let fetch = AssertUnwindSafe(pull::fetch(shared, &key.0, &key.1, reporter)).catch_unwind();
+    let fetch = AssertUnwindSafe(shared.with_room(pull::fetch(shared, &key.0, &key.1, reporter))).catch_unwind();
     let mut work = pin!(fetch.map(|fetched| fetched.unwrap_or_else(|_| defect())));
     loop {
         match select(work.as_mut(), pin!(reporter.0.closed())).await {

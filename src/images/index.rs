@@ -1,6 +1,6 @@
 //! Which names stand for which images, and who may be removed. Pure: no file is touched here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
@@ -17,6 +17,8 @@ pub struct Index {
     nameless: Vec<Weak<Image>>,
     /// Those that the store's own work needs: they are kept, and not in use.
     needed: Vec<Weak<Image>>,
+    /// The manifests of those whose blobs or trees are known to be damaged.
+    damaged: BTreeSet<Digest>,
     /// Whether there are names of which nobody could read what they stand for.
     is_doubtful: bool,
 }
@@ -79,14 +81,35 @@ impl Index {
     /// been held against what the host's policy says of that one.
     pub fn find_source(&mut self, source: &Digest, reference: &ImageRef) -> Option<Arc<Image>> {
         let fits = |image: &&Image| image.record.source == *source && image.name.is_beside(reference);
-        let image = self.iter().map(Entry::image).find(fits)?.clone();
+        let image = self.whole().find(fits)?.clone();
         Some(self.need(image))
     }
 
     /// An image with this manifest in the store.
     pub fn find_manifest(&mut self, manifest: &Digest) -> Option<Arc<Image>> {
-        let image = self.iter().map(Entry::image).find(|image| image.record.manifest == *manifest)?.clone();
+        let image = self.whole().find(|image| image.record.manifest == *manifest)?.clone();
         Some(self.need(image))
+    }
+
+    fn whole(&self) -> impl Iterator<Item = &Image> {
+        self.iter().map(Entry::image).filter(|image| !self.damaged.contains(&image.record.manifest))
+    }
+
+    /// Notes whether the image of a manifest was found damaged: what comes anew does not share with such a one.
+    pub fn mark(&mut self, manifest: &Digest, is_damaged: bool) {
+        if is_damaged {
+            self.damaged.insert(manifest.clone());
+        } else {
+            self.damaged.remove(manifest);
+        }
+    }
+
+    /// Whether the image of a manifest was found damaged, and nobody uses it: it may be replaced.
+    pub fn is_to_be_mended(&self, manifest: &Digest) -> bool {
+        let is_it = |image: &Image| image.record.manifest == *manifest;
+        let is_used = self.names.values().any(|entry| is_it(&entry.image) && entry.is_held())
+            || self.nameless.iter().filter_map(Weak::upgrade).any(|image| is_it(&image));
+        self.damaged.contains(manifest) && !is_used
     }
 
     /// The image that `reference` means, for work of the store's own: it is kept as long as it is held, but whoever looks

@@ -93,8 +93,8 @@ answered_beside! {
     Commit => Arc<Image>, |shared, it| commit(&shared, it).await;
     Tag => Arc<Image>, |shared, it| tag(&shared, &it).await;
     Inspect => serde_json::Value, |shared, it| inspect::inspect(&shared, &it.reference).await;
-    Load => Vec<Arc<Image>>, |shared, it| shared.adopt_all(load::load(&shared, &it.path).await?, "load").await;
-    Save => (), |shared, it| save::save(&shared, &it.reference, it.path).await;
+    Load => Vec<Arc<Image>>, |shared, it| shared.adopt_all(shared.with_room(load::load(&shared, &it.path)).await?, "load").await;
+    Save => (), |shared, it| shared.with_room(save::save(&shared, &it.reference, it.path)).await;
     Prune => Pruned, |shared, it| prune::prune(&shared, it.all, it.unused).await;
     Verify => Vec<Verified>, |shared, it| verify::verify(&shared, it.reference.as_ref()).await;
     MeasureUsage => Usage, |shared, _it| usage::measure(&shared).await;
@@ -110,6 +110,6 @@ async fn tag(shared: &Rc<Shared>, tag: &Tag) -> Result<Arc<Image>, Refusal> {
 
 async fn commit(shared: &Rc<Shared>, it: Commit) -> Result<Arc<Image>, Refusal> {
     let name = new_name(&it.reference)?;
-    let arrival = commit::commit(shared, it, name).await?;
+    let arrival = shared.with_room(commit::commit(shared, it, name)).await?;
     shared.adopt(arrival, "commit").await
 }

@@ -35,12 +35,11 @@ pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {
                 }
             }
         }
-        let swept = disk.sweep(&index.keep())?;
+        let swept = disk.sweep(&index.keep(), None)?;
         if work + swept.blobs + swept.trees > 0 {
             log::info!(
-                "image store: swept {work} unfinished pieces of work, {} blobs ({} bytes) and {} trees of no image",
+                "image store: swept {work} unfinished pieces of work, {} blobs and {} trees of no image",
                 swept.blobs,
-                swept.bytes,
                 swept.trees
             );
         }

@@ -20,7 +20,7 @@ use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied, must_suit};
 use crate::fault;
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
 use crate::worker::{beside, look};
@@ -89,7 +89,7 @@ pub async fn fetch(
     options: &PullOptions,
     reporter: &Reporter,
 ) -> Result<Arrival, Refusal> {
-    let _turn = shared.turn().await?;
+    let _turn = shared.fetch_turn().await?;
     reporter.begin("resolve", 0);
     let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
@@ -170,6 +170,7 @@ impl Pull<'_> {
             return Err(refusal);
         }
         let docker_config = self.docker_config(source, &layout).await?;
+        let _turn = self.shared.turn().await?;
         self.reporter.begin("unpack", source.manifest.size());
         let registry = Some((source.digest.clone(), source.instance.clone()));
         let wanted = self.options.wanted()?;
@@ -177,17 +178,16 @@ impl Pull<'_> {
         unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }, &[]).await
     }
 
-    /// What a copy that was cut off has fetched is kept for the next one; where the disk is full, nothing is.
+    /// What a copy that was cut off has fetched is kept for the next one.
     async fn keep_whole(&self, refusal: &Refusal, layout: Layout) {
-        let (disk, cut_off) = (self.shared.disk.clone(), skopeo::was_cut_off(refusal));
-        let is_full = refusal.code() == Code::NoSpace;
-        let kept = look(move || match (cut_off, is_full) {
-            (true, _) => disk.salvage(&layout.blobs()),
-            (_, true) => {
-                disk.clear_partial();
-                0
-            }
-            _ => 0,
+        if !skopeo::was_cut_off(refusal) {
+            return;
+        }
+        let (disk, bound) = (self.shared.disk.clone(), self.shared.bound);
+        let kept = look(move || {
+            let kept = disk.salvage(&layout.blobs());
+            disk.trim_partial(bound);
+            kept
         });
         if let Ok(kept @ 1..) = kept.await {
             log::info!("image {}: cut off; {kept} blobs are kept for a day, to go on from", self.reference);

@@ -21,14 +21,17 @@ use super::layout::Layout;
 use super::pending::Pending;
 use super::settle;
 use super::unpack::ROOTFS;
+use crate::du::Du;
 use crate::events::{Bus, Kind};
 use crate::id::ImageRef;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::tools::Tools;
-use crate::worker::beside;
+use crate::worker::{beside, look};
 
-/// How many images are fetched, unpacked or packed at once; more wait in line.
+/// How many images are unpacked or packed at once; more wait in line.
 const WORKERS: usize = 3;
+/// How many are fetched at once: those from slow registries are not in the way of what is done here.
+const FETCHES: usize = 8;
 /// How long work that panicked rests.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -48,6 +51,8 @@ pub struct Shared {
     pub let_go: Arc<Pending>,
     /// Told of names that are not known to be on the disk yet.
     pub arrivals: Pending,
+    /// Told of names that are.
+    pub settled: Pending,
     /// Where it tells what happens.
     pub bus: Bus,
     /// True when the store is closed.
@@ -55,6 +60,7 @@ pub struct Shared {
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
     turns: Semaphore,
+    fetches: Semaphore,
 }
 
 /// An image that is ready to get its name.
@@ -88,10 +94,12 @@ impl Shared {
             flights: RefCell::default(),
             let_go: Arc::default(),
             arrivals: Pending::default(),
+            settled: Pending::default(),
             bus,
             closed: watch::Sender::new(false),
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
+            fetches: Semaphore::new(FETCHES),
         })
     }
 
@@ -128,6 +136,11 @@ impl Shared {
         self.turns.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
     }
 
+    /// A turn at what a registry has to be asked for; first come, first served.
+    pub async fn fetch_turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.fetches.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
+    }
+
     /// Leave to change blobs, trees and names.
     pub async fn writer(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().await
@@ -149,6 +162,7 @@ impl Shared {
             pairs.filter(|(arrival, name)| !self.has(name, &arrival.record)).map(|(arrival, _)| arrival).collect()
         };
         if !new.is_empty() {
+            self.make_way(&new);
             let (disk, let_go) = (self.disk.clone(), self.let_go.clone());
             let images = match beside(move || bring_in(&disk, &new, &let_go)).await {
                 Ok(images) => images,
@@ -174,14 +188,55 @@ impl Shared {
         Ok(adopted)
     }
 
-    /// Whether that name stands for just that already: then nobody who holds it is to lose it.
+    /// Takes damaged trees out of the way of those that come for them, where no container has them.
+    fn make_way(&self, arrivals: &[Arrival]) {
+        let mut index = self.index.borrow_mut();
+        let manifests =
+            arrivals.iter().filter(|it| it.staged.is_some() && it._twin.is_none()).map(|it| &it.record.manifest);
+        for manifest in manifests {
+            if index.is_to_be_mended(manifest) {
+                match self.disk.discard(&self.disk.rootfs(manifest)) {
+                    Ok(()) => index.mark(manifest, false),
+                    Err(e) => log::warn!("{manifest}: {e}"),
+                }
+            }
+        }
+    }
+
+    /// Whether that name stands for just that already, and it is as it should be: then nobody who holds it is to lose it.
     fn has(&self, name: &ImageRef, record: &Record) -> bool {
-        self.index.borrow_mut().find(name).is_some_and(|entry| entry.image().record == *record)
+        let mut index = self.index.borrow_mut();
+        !index.is_to_be_mended(&record.manifest)
+            && index.find(name).is_some_and(|entry| entry.image().record == *record)
     }
 
     /// Takes a name away, and what only it needed.
     pub async fn remove(&self, reference: &ImageRef) -> Result<ImageRef, Refusal> {
         let _writer = self.writer.lock().await;
+        let name = self.strike(reference).await?;
+        self.sweep().await;
+        Ok(name)
+    }
+
+    /// Takes those names away that nobody uses by now, and what no image needs; gives the names, and the bytes that come
+    /// free.
+    pub async fn remove_unused(&self, names: Vec<ImageRef>) -> Result<(Vec<ImageRef>, u64), Refusal> {
+        let _writer = self.writer.lock().await;
+        let mut removed = Vec::new();
+        for name in names {
+            match self.strike(&name).await {
+                Ok(name) => removed.push(name),
+                // Taken into use, or away, since somebody looked.
+                Err(refusal) if matches!(refusal.code(), Code::InUse | Code::NotFound) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        let swept = self.sweep_with(Some(Du::default())).await;
+        Ok((removed, swept.bytes))
+    }
+
+    /// Takes a name away; the writer's lock is held by whoever calls it, and a sweep follows.
+    async fn strike(&self, reference: &ImageRef) -> Result<ImageRef, Refusal> {
         // Out of the index first, so that nobody is given the image while its file goes.
         let image = self.index.borrow_mut().take(reference)?;
         let (disk, name) = (self.disk.clone(), image.name.clone());
@@ -189,11 +244,8 @@ impl Shared {
             self.index.borrow_mut().put(image, SystemTime::now());
             return Err(refusal);
         }
-        let name = image.name.clone();
-        drop(image);
-        self.sweep().await;
-        self.bus.publish(Kind::Image, name.to_string(), "remove", Vec::new());
-        Ok(name)
+        self.bus.publish(Kind::Image, image.name.to_string(), "remove", Vec::new());
+        Ok(image.name.clone())
     }
 
     /// Notes when images are let go of, and takes away what only those needed that lost their name. Never ends.
@@ -222,20 +274,30 @@ impl Shared {
         }
     }
 
-    /// Takes away what no image needs.
-    pub async fn sweep_now(&self) -> Swept {
-        let _writer = self.writer.lock().await;
-        self.sweep().await
-    }
-
     /// Takes away what no image needs; the writer's lock is held by whoever calls it. A failure leaves refuse, which
     /// the next sweep finds again.
-    async fn sweep(&self) -> Swept {
+    async fn sweep(&self) {
+        self.sweep_with(None).await;
+    }
+
+    async fn sweep_with(&self, du: Option<Du>) -> Swept {
         let (disk, keep) = (self.disk.clone(), self.index.borrow().keep());
-        beside(move || disk.sweep(&keep)).await.unwrap_or_else(|refusal| {
+        beside(move || disk.sweep(&keep, du)).await.unwrap_or_else(|refusal| {
             log::warn!("sweeping the image store: {refusal}");
             Swept::default()
         })
+    }
+
+    /// What comes of work that needs room. Where there is none, what pulls that were cut off have left is given up, so that
+    /// the next try has more.
+    pub async fn with_room<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let done = work.await;
+        if done.as_ref().is_err_and(|refusal| refusal.code() == Code::NoSpace) {
+            let disk = self.disk.clone();
+            let freed = look(move || disk.clear_partial()).await.unwrap_or_default();
+            log::info!("image store: the disk is full; {freed} bytes of pulls that were cut off are given up");
+        }
+        done
     }
 }
 

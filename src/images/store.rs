@@ -55,6 +55,11 @@ impl ImageStore {
             let shared = arriving.clone();
             async move { settle::follow_arrivals(&shared).await }
         });
+        let settled = shared.clone();
+        shared.keep_on(move || {
+            let shared = settled.clone();
+            async move { settle::follow_settled(&shared).await }
+        });
         Ok(Self::reign(shared))
     }
 
@@ -265,7 +270,7 @@ impl Handler<Import> for ImageStore {
         let shared = self.shared.clone();
         Box::pin(async move {
             let name = new_name(&import.reference)?;
-            let arrival = import::import(&shared, import.path, name, import.config).await?;
+            let arrival = shared.with_room(import::import(&shared, import.path, name, import.config)).await?;
             shared.adopt(arrival, "import").await
         })
     }

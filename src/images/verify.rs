@@ -38,6 +38,7 @@ pub async fn verify(shared: &Shared, reference: Option<&ImageRef>) -> Result<Vec
         let image = shared.index.borrow_mut().hold(&name);
         if let Some(image) = image {
             let faults = check(shared, &image).await?;
+            shared.index.borrow_mut().mark(&image.record.manifest, !faults.is_empty());
             verified.push(Verified { name, digest: image.digest.clone(), faults });
         }
     }

@@ -176,7 +176,7 @@ impl Drop for Group {
 }
 
 /// Logs what is called, and with which arguments: of its environment a proxy's address may have a password in it.
-fn log_command(command: &std::process::Command) {
+pub(super) fn log_command(command: &std::process::Command) {
     log::debug!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
 }
 

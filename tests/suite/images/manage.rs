@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use gantry::images::{Close, Inspect, Load, MeasureUsage, Prune, Save, Tag, Verify, ask};
+use gantry::images::{Close, Inspect, Load, MeasureUsage, Prune, PullPolicy, Save, Tag, Verify, ask, ensure};
 use gantry::refusal::Code;
 
 use super::resume::Small;
-use super::{Place, code, layout_with_label, on_actix, pull, reference, remove, until};
+use super::{Place, code, layout_with_label, on_actix, plain_http, pull, reference, remove, until};
 use crate::registry::{Registry, busybox_layout, run};
 
 #[test]
@@ -122,6 +122,32 @@ fn to_look_at_an_image_is_not_to_use_it() {
         let pruned = prune(24).await.unwrap().names;
         assert_eq!(pruned.iter().map(ToString::to_string).collect::<Vec<_>>(), [name]);
         assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
+
+#[test]
+fn a_damaged_tree_is_mended_by_a_pull() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let rootfs = pull(&store, &name).await.unwrap().rootfs.clone();
+        drop(ask(&store, Tag { reference: reference(&name), new: reference("other") }).await.unwrap());
+        std::fs::write(rootfs.join("etc/planted"), "x").unwrap();
+        let faults = async || {
+            let verified = ask(&store, Verify { reference: None }).await.unwrap();
+            verified.iter().map(|image| image.faults.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(faults().await, [1, 1]);
+        let fetch = || ensure(&store, reference(&name), PullPolicy::Always, plain_http(), None);
+        // A container's tree is not taken away from below it.
+        let held = pull(&store, "other").await.unwrap();
+        drop(fetch().await.unwrap());
+        assert_eq!(faults().await, [1, 1]);
+        drop(held);
+        drop(fetch().await.unwrap());
+        assert_eq!(faults().await, [0, 0]);
+        assert_eq!(place.holds().await, (2, 1, 3));
     });
 }
 

@@ -2,15 +2,17 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use gantry::events::Kind;
-use gantry::images::{Close, List, PullOptions, PullPolicy, ensure};
+use gantry::images::{Close, Import, ImportConfig, List, PullOptions, PullPolicy, ask, ensure};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 use tokio::sync::mpsc;
 
 use super::{Place, code, layout_with_label, on_actix, plain_http, pull, reference, until};
+use crate::fake_registry::FakeRegistry;
 use crate::registry::Registry;
 
 #[test]
@@ -218,6 +220,43 @@ fn a_damaged_blob_is_fetched_anew() {
         let other = pull(&store, &second).await.unwrap();
         assert!(other.rootfs.join("bin/busybox").exists() && other.rootfs != image.rootfs);
         assert_eq!(place.holds().await, (2, 2, 5), "the layer is shared");
+    });
+}
+
+#[test]
+fn slow_registries_hold_up_nothing_that_is_done_here() {
+    on_actix(async {
+        let place = Place::new();
+        let layout = crate::registry::busybox_layout();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (wait, asked) = (Mutex::new(wait), Arc::new(AtomicUsize::new(0)));
+        let count = asked.clone();
+        let slow = FakeRegistry::with(&layout, move |path| {
+            if path.contains("/blobs/") {
+                count.fetch_add(1, Ordering::Relaxed);
+                // Until the test is over.
+                let _ = wait.lock().unwrap().recv();
+            }
+            None
+        });
+        let store = place.open().await;
+        let pulls = (0..3).map(|n| {
+            let (store, name) = (store.clone(), format!("{}/slow:{n}", slow.address()));
+            actix_rt::spawn(async move { pull(&store, &name).await.is_ok() })
+        });
+        let pulls: Vec<_> = pulls.collect();
+        until("three pulls wait for a blob", || asked.load(Ordering::Relaxed) >= 3).await;
+        let tree = place.dir.join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let import = Import { path: tree, reference: reference("made"), config: ImportConfig::default() };
+        let made = tokio::time::timeout(crate::shell::patience(60), ask(&store, import)).await;
+        assert!(made.expect("it waits for the registry").is_ok());
+        drop(go);
+        for pulled in pulls {
+            assert!(pulled.await.unwrap());
+        }
+        // The tree and the blobs of the one image that the three names stand for, and of the one that was made.
+        assert_eq!(place.holds().await, (4, 2, 6));
     });
 }
 
