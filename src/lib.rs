@@ -33,7 +33,7 @@
 //! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
 //! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`outbox`] (what waits to be
 //! written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
-//! blocking work goes), [`memory`] (how little of it is left).
+//! blocking work goes), [`removal`] (of trees, however deep), [`memory`] (how little of it is left).
 //!
 //! # One thread
 //!
@@ -69,6 +69,7 @@ pub mod outbox;
 pub mod overlay;
 pub mod readiness;
 pub mod refusal;
+pub mod removal;
 pub mod session;
 pub mod supervisor;
 pub mod tools;

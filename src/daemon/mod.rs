@@ -36,10 +36,9 @@ use crate::tools::{Tools, orphans};
 use crate::undo::Ground;
 use crate::verbs;
 use crate::volumes::Volumes;
+use crate::worker;
 
-/// How many threads may do blocking work at once; they end when they have had none for ten seconds.
-const WORKERS: usize = 8;
-/// Their stacks, in bytes: they make system calls, and nothing deep.
+/// The stacks of workers, in bytes: they make system calls, and nothing deep.
 const WORKER_STACK: usize = 256 << 10;
 /// How many tasks have their turn before the kernel is asked what else has happened: a new client waits for no more.
 const TASKS_A_LOOK: u32 = 16;
@@ -135,7 +134,7 @@ fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     let made = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_A_LOOK)
-        .max_blocking_threads(WORKERS)
+        .max_blocking_threads(worker::WORKERS)
         .thread_stack_size(WORKER_STACK)
         .build();
     let runtime = made.map_err(|e| Refusal::io("the runtime", &e))?;

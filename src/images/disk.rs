@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 use super::digest::Digest;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
+use crate::removal;
 
 /// The longest document (manifest, configuration, record) that is read into memory.
 const DOCUMENT_MAX: u64 = 8 << 20;
@@ -127,14 +128,9 @@ impl Disk {
     pub fn discard(&self, path: &Path) -> std::io::Result<()> {
         let trash = self.fresh("trash");
         std::fs::rename(path, &trash)?;
-        let delete = move || {
-            if let Err(e) = remove(&trash) {
-                log::warn!("{}: {e}", trash.display());
-            }
-        };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
-            Err(_) => delete(),
+            Ok(runtime) => drop(runtime.spawn(async move { warn_of(removal::beside(trash).await) })),
+            Err(_) => warn_of(removal::remove(&trash)),
         }
         Ok(())
     }
@@ -194,7 +190,7 @@ impl Disk {
             if !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
                 swept.bytes += path.metadata().map_or(0, |file| file.len());
-                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+                removal::remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
@@ -211,7 +207,7 @@ impl Disk {
     fn sweep_partial(&self, keep: &Keep) {
         for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
             if is_in(&keep.blobs, &path) || is_old(&path) {
-                let _ = remove(&path);
+                let _ = removal::remove(&path);
             }
         }
     }
@@ -219,7 +215,7 @@ impl Disk {
     /// Takes away all of it.
     pub fn clear_partial(&self) {
         for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
-            let _ = remove(&path);
+            let _ = removal::remove(&path);
         }
     }
 
@@ -306,6 +302,9 @@ fn is_old(path: &Path) -> bool {
     changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > PARTIAL_AGE))
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+/// What could not be removed is tried again at the next start.
+fn warn_of(removed: Result<(), impl std::fmt::Display>) {
+    if let Err(e) = removed {
+        log::warn!("image store: {e}");
+    }
 }

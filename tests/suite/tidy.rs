@@ -36,6 +36,7 @@ const LEAVES: &[&str] = &[
     "outbox",
     "overlay",
     "readiness",
+    "removal",
     "worker",
 ];
 
