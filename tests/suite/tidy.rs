@@ -29,6 +29,7 @@ const LEAVES: &[&str] = &[
     "link",
     "logging",
     "memory",
+    "oom",
     "config",
     "cgroup",
     "changes",
