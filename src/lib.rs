@@ -33,7 +33,8 @@
 //! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
 //! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`outbox`] (what waits to be
 //! written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
-//! blocking work goes), [`walk`] (trees, entry by entry), [`memory`] (how little of it is left).
+//! blocking work goes), [`walk`] (trees, entry by entry), [`removal`] (of trees, however deep), [`memory`] (how little of it
+//! is left), [`oom`] (whom the kernel ends first).
 //!
 //! # One thread
 //!
@@ -65,10 +66,12 @@ pub mod link;
 pub mod logging;
 pub mod memory;
 pub mod network;
+pub mod oom;
 pub mod outbox;
 pub mod overlay;
 pub mod readiness;
 pub mod refusal;
+pub mod removal;
 pub mod session;
 pub mod supervisor;
 pub mod tools;

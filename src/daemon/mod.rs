@@ -28,18 +28,18 @@ use crate::images::ImageStore;
 use crate::link::Post;
 use crate::memory;
 use crate::network::{self, Network};
+use crate::oom;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
 use crate::tools::crun::Crun;
-use crate::tools::{Tools, orphans};
+use crate::tools::{Tools, orphans, spawn};
 use crate::undo::Ground;
 use crate::verbs;
 use crate::volumes::Volumes;
+use crate::worker;
 
-/// How many threads may do blocking work at once; they end when they have had none for ten seconds.
-const WORKERS: usize = 8;
-/// Their stacks, in bytes: they make system calls, and nothing deep.
+/// The stacks of workers, in bytes: they make system calls, and nothing deep.
 const WORKER_STACK: usize = 256 << 10;
 /// How many tasks have their turn before the kernel is asked what else has happened: a new client waits for no more.
 const TASKS_A_LOOK: u32 = 16;
@@ -93,6 +93,7 @@ pub fn run(config: Config) -> Result<(), Refusal> {
     let began = Instant::now();
     let given = manager::Given::take(&config)?;
     prepare_process()?;
+    oom::protect();
     memory::guard(Cgroups::discover().ok().and_then(|cgroups| cgroups.own_memory_limit()));
     let runtime = runtime()?;
     let lived = runtime.block_on(live(config, given, began));
@@ -135,7 +136,7 @@ fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     let made = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_A_LOOK)
-        .max_blocking_threads(WORKERS)
+        .max_blocking_threads(worker::WORKERS)
         .thread_stack_size(WORKER_STACK)
         .build();
     let runtime = made.map_err(|e| Refusal::io("the runtime", &e))?;
@@ -213,11 +214,22 @@ async fn serve(
     Ok(())
 }
 
+/// Has the tools live elsewhere, where the daemon has a limit of memory: they would use up what is its own.
+fn keep_tools_apart(cgroups: &Cgroups, config: &Config) {
+    if cgroups.own_memory_limit().is_some() {
+        match cgroups.helpers(&config.cgroup_parent()) {
+            Ok(helpers) => spawn::keep_apart(helpers),
+            Err(e) => log::warn!("tools are counted against the daemon's own limit of memory: {e}"),
+        }
+    }
+}
+
 /// Starts the actors above the network, those below first.
 async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Result<Engine, Refusal> {
     let Basis { bus, tools, network } = basis;
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
+    keep_tools_apart(&cgroups, &config);
     let crun = Crun::new(tools.clone(), dirs.crun());
     let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes: Changes::start() };
     let grounds = Grounds {

@@ -26,6 +26,7 @@ use super::digest::Digest;
 use crate::du::Du;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
+use crate::removal;
 
 /// The longest document (manifest, configuration, record) that is read into memory.
 const DOCUMENT_MAX: u64 = 8 << 20;
@@ -131,14 +132,9 @@ impl Disk {
     pub fn discard(&self, path: &Path) -> std::io::Result<()> {
         let trash = self.fresh("trash");
         std::fs::rename(path, &trash)?;
-        let delete = move || {
-            if let Err(e) = remove(&trash) {
-                log::warn!("{}: {e}", trash.display());
-            }
-        };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
-            Err(_) => delete(),
+            Ok(runtime) => drop(runtime.spawn(async move { warn_of(removal::beside(trash).await) })),
+            Err(_) => warn_of(removal::remove(&trash)),
         }
         Ok(())
     }
@@ -233,7 +229,7 @@ impl Disk {
                 // Of what has a further name somebody's work has need.
                 let is_last = path.symlink_metadata().is_ok_and(|file| file.nlink() == 1);
                 swept.bytes += if is_last { takes(&path) } else { 0 };
-                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+                removal::remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
@@ -251,7 +247,7 @@ impl Disk {
     fn sweep_partial(&self, keep: &Keep) {
         for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
             if is_in(&keep.blobs, &path) || is_old(&path) {
-                let _ = remove(&path);
+                let _ = removal::remove(&path);
             }
         }
     }
@@ -260,7 +256,8 @@ impl Disk {
     pub fn clear_partial(&self) -> u64 {
         let partial = list(&self.root.join(PARTIAL)).unwrap_or_default();
         let takes = |path: &Path| path.symlink_metadata().map_or(0, |file| file.blocks().saturating_mul(512));
-        let freed = partial.iter().map(|path| (takes(path), remove(path))).filter(|(_, removed)| removed.is_ok());
+        let freed =
+            partial.iter().map(|path| (takes(path), removal::remove(path))).filter(|(_, removed)| removed.is_ok());
         freed.map(|(bytes, _)| bytes).sum()
     }
 
@@ -273,7 +270,7 @@ impl Disk {
         for (file, path) in files {
             sum = sum.saturating_add(file.len());
             if bound.admit(sum).is_err() {
-                let _ = remove(&path);
+                let _ = removal::remove(&path);
             }
         }
     }
@@ -367,6 +364,9 @@ fn is_old(path: &Path) -> bool {
     changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > PARTIAL_AGE))
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+/// What could not be removed is tried again at the next start.
+fn warn_of(removed: Result<(), impl std::fmt::Display>) {
+    if let Err(e) = removed {
+        log::warn!("image store: {e}");
+    }
 }

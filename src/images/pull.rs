@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::digest::Digest;
@@ -82,32 +83,35 @@ impl Source {
     }
 }
 
-/// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store.
+/// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store. The turn at
+/// it is to be held until it has its name.
 pub async fn fetch(
     shared: &Shared,
     reference: &ImageRef,
     options: &PullOptions,
     reporter: &Reporter,
-) -> Result<Arrival, Refusal> {
-    let _turn = shared.fetch_turn().await?;
+) -> Result<(Arrival, OwnedMutexGuard<()>), Refusal> {
+    let _line = shared.line().await?;
     reporter.begin("resolve", 0);
     let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
     shared.bound.admit(source.manifest.size())?;
+    let turn = shared.fetches.turn(&source.instance).await;
     let present = shared.index.borrow_mut().find_source(&source.instance, reference);
     if let Some(image) = present {
         must_suit(&image.platform, options.wanted()?.as_ref())?;
         let record = Record { name: reference.to_string(), digest: source.digest, ..image.record.clone() };
-        return Ok(Arrival { record, staged: None, _twin: Some(image) });
+        return Ok((Arrival { record, staged: None, _twin: Some(image) }, turn));
     }
-    match pull.attempt(&source, true).await {
+    let arrival = match pull.attempt(&source, true).await {
         // One of the blobs that were here is not what its name says: none of them is trusted.
         Err(refusal) if pull.reused.get() && umoci::found_damage(&refusal) => {
             log::warn!("image {reference}: {refusal}; fetching all of it anew");
             pull.attempt(&source, false).await
         }
         done => done,
-    }
+    };
+    arrival.map(|arrival| (arrival, turn))
 }
 
 struct Pull<'a> {

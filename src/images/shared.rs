@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit, watch};
 use super::bound::Bound;
 use super::digest::Digest;
 use super::disk::{Disk, Staging, Swept};
-use super::flight::{Key, Reporter};
+use super::flight::{Fetches, Key, Reporter};
 use super::image::{Image, Record};
 use super::index::{Entry, Index, unknown};
 use super::layout::Layout;
@@ -31,7 +31,7 @@ use crate::worker::{beside, look};
 /// How many images are unpacked or packed at once; more wait in line.
 const WORKERS: usize = 3;
 /// How many are fetched at once: those from slow registries are not in the way of what is done here.
-const FETCHES: usize = 8;
+const LINES: usize = 8;
 /// How long work that panicked rests.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +47,8 @@ pub struct Shared {
     pub index: RefCell<Index>,
     /// The pulls on their way.
     pub flights: RefCell<HashMap<Key, Reporter>>,
+    /// Who of them fetches which image.
+    pub fetches: Fetches,
     /// Told when the last who held an image lets go of it.
     pub let_go: Arc<Pending>,
     /// Told of names that are not known to be on the disk yet.
@@ -60,7 +62,7 @@ pub struct Shared {
     /// Held by whoever changes blobs, trees and names: what is needed must not change while refuse is swept.
     writer: Mutex<()>,
     turns: Semaphore,
-    fetches: Semaphore,
+    lines: Semaphore,
 }
 
 /// An image that is ready to get its name.
@@ -92,6 +94,7 @@ impl Shared {
             bound: Bound::new(max_image_size),
             index: RefCell::default(),
             flights: RefCell::default(),
+            fetches: Fetches::default(),
             let_go: Arc::default(),
             arrivals: Pending::default(),
             settled: Pending::default(),
@@ -99,7 +102,7 @@ impl Shared {
             closed: watch::Sender::new(false),
             writer: Mutex::new(()),
             turns: Semaphore::new(WORKERS),
-            fetches: Semaphore::new(FETCHES),
+            lines: Semaphore::new(LINES),
         })
     }
 
@@ -136,9 +139,9 @@ impl Shared {
         self.turns.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
     }
 
-    /// A turn at what a registry has to be asked for; first come, first served.
-    pub async fn fetch_turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
-        self.fetches.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
+    /// One of the lines to registries; first come, first served.
+    pub async fn line(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        self.lines.acquire().await.map_err(|_| Refusal::shutting_down("the image store is closed"))
     }
 
     /// Leave to change blobs, trees and names.

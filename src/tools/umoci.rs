@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{Call, Output, Tool, Tools};
 use crate::refusal::{Code, Refusal};
-use crate::worker::beside;
+use crate::removal;
+use crate::worker;
 
 /// How long work on a whole tree may take: hours for the largest on the slowest of disks.
 const TREE: Duration = Duration::from_secs(4 * 3600);
@@ -36,13 +37,10 @@ async fn clear_away(rootfs: &Path) -> Result<(), Refusal> {
     let rootfs = rootfs.to_owned();
     let cleared = move || {
         let is_full = rootfs.parent().is_some_and(is_full);
-        match std::fs::remove_dir_all(&rootfs) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Refusal::io(rootfs.display(), &e)),
-            _ if is_full => Err(Refusal::no_space("umoci: it crashed, and the disk is full")),
-            _ => Ok(()),
-        }
+        removal::remove(&rootfs).map_err(|e| Refusal::io(rootfs.display(), &e))?;
+        if is_full { Err(Refusal::no_space("umoci: it crashed, and the disk is full")) } else { Ok(()) }
     };
-    beside(cleared).await
+    worker::long(cleared).await
 }
 
 /// Whether there is no room for a file more. A file system that makes inodes as they are needed has none, and none free.

@@ -29,6 +29,7 @@ const LEAVES: &[&str] = &[
     "link",
     "logging",
     "memory",
+    "oom",
     "config",
     "cgroup",
     "changes",
@@ -36,6 +37,7 @@ const LEAVES: &[&str] = &[
     "outbox",
     "overlay",
     "readiness",
+    "removal",
     "walk",
     "worker",
 ];

@@ -224,6 +224,23 @@ fn a_damaged_blob_is_fetched_anew() {
 }
 
 #[test]
+fn an_image_asked_for_in_two_ways_is_fetched_once() {
+    on_actix(async {
+        let (place, registry) =
+            (Place::with_tool("skopeo", "echo \"$1\" >>$LOG\nexec $REAL \"$@\"\n"), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let host = gantry::images::Platform::host().to_string();
+        let said = PullOptions { platform: Some(host), ..plain_http() };
+        let asked = |options| ensure(&store, reference(&name), PullPolicy::Missing, options, None);
+        let (one, other) = futures::join!(asked(plain_http()), asked(said));
+        assert_eq!(one.unwrap().rootfs, other.unwrap().rootfs);
+        assert_eq!(place.log().lines().filter(|line| *line == "copy").count(), 1, "{}", place.log());
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
+
+#[test]
 fn slow_registries_hold_up_nothing_that_is_done_here() {
     on_actix(async {
         let place = Place::new();
