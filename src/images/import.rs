@@ -92,7 +92,7 @@ pub async fn pack_directory(shared: &Shared, dir: PathBuf, layout: &Layout) -> R
 async fn pack_tree(shared: &Shared, dir: &Path, layout: &Layout) -> Result<(), Refusal> {
     let blank = layout.clone();
     beside(move || blank.configure(&blank_config(), &[])).await?;
-    umoci::insert(&shared.tools, layout.dir(), TAG, dir).await
+    shared.bound.hold(layout.dir(), umoci::insert(&shared.tools, layout.dir(), TAG, dir)).await
 }
 
 /// Makes a tar archive the one layer of the layout's image, which says nothing yet.

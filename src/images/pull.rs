@@ -91,12 +91,15 @@ pub async fn fetch(
     options: &PullOptions,
     reporter: &Reporter,
 ) -> Result<(Arrival, OwnedMutexGuard<()>), Refusal> {
-    let _line = shared.line().await?;
+    let line = shared.line().await?;
     reporter.begin("resolve", 0);
     let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
     shared.bound.admit(source.manifest.size())?;
+    // Who waits for another's fetch needs no line.
+    drop(line);
     let turn = shared.fetches.turn(&source.instance).await;
+    let _line = shared.line().await?;
     let present = shared.index.borrow_mut().find_source(&source.instance, reference);
     if let Some(image) = present {
         must_suit(&image.platform, options.wanted()?.as_ref())?;

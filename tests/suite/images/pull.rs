@@ -11,6 +11,7 @@ use gantry::refusal::Code;
 use gantry::tools::Tools;
 use tokio::sync::mpsc;
 
+use super::craft::{Layer, Recipe};
 use super::{Place, code, layout_with_label, on_actix, plain_http, pull, reference, until};
 use crate::fake_registry::FakeRegistry;
 use crate::registry::Registry;
@@ -244,36 +245,40 @@ fn an_image_asked_for_in_two_ways_is_fetched_once() {
 fn slow_registries_hold_up_nothing_that_is_done_here() {
     on_actix(async {
         let place = Place::new();
-        let layout = crate::registry::busybox_layout();
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (wait, asked) = (Mutex::new(wait), Arc::new(AtomicUsize::new(0)));
-        let count = asked.clone();
-        let slow = FakeRegistry::with(&layout, move |path| {
-            if path.contains("/blobs/") {
-                count.fetch_add(1, Ordering::Relaxed);
-                // Until the test is over.
-                let _ = wait.lock().unwrap().recv();
-            }
-            None
-        });
+        let asked = Arc::new(AtomicUsize::new(0));
+        let slow = |n: u8| {
+            let layer = Layer::new().file("f", &[n]).tar();
+            let layout = Recipe::of(vec![layer]).layout(&place.dir.join(format!("layout-{n}")));
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let (wait, asked) = (Mutex::new(wait), asked.clone());
+            let registry = FakeRegistry::with(&layout, move |path| {
+                if path.contains("/blobs/") {
+                    asked.fetch_or(1 << n, Ordering::Relaxed);
+                    // Nothing comes; it is over when the other end is gone.
+                    let _ = wait.lock().unwrap().recv();
+                }
+                None
+            });
+            (registry, go)
+        };
+        let (registries, go): (Vec<_>, Vec<_>) = (0..3).map(slow).unzip();
         let store = place.open().await;
-        let pulls = (0..3).map(|n| {
-            let (store, name) = (store.clone(), format!("{}/slow:{n}", slow.address()));
+        let pulls = registries.iter().map(|registry| {
+            let (store, name) = (store.clone(), format!("{}/slow:1", registry.address()));
             actix_rt::spawn(async move { pull(&store, &name).await.is_ok() })
         });
         let pulls: Vec<_> = pulls.collect();
-        until("three pulls wait for a blob", || asked.load(Ordering::Relaxed) >= 3).await;
+        until("three pulls wait for a blob", || asked.load(Ordering::Relaxed) == 0b111).await;
         let tree = place.dir.join("tree");
         std::fs::create_dir(&tree).unwrap();
         let import = Import { path: tree, reference: reference("made"), config: ImportConfig::default() };
         let made = tokio::time::timeout(crate::shell::patience(60), ask(&store, import)).await;
-        assert!(made.expect("it waits for the registry").is_ok());
         drop(go);
+        assert!(made.expect("it waits for the registry").is_ok());
         for pulled in pulls {
             assert!(pulled.await.unwrap());
         }
-        // The tree and the blobs of the one image that the three names stand for, and of the one that was made.
-        assert_eq!(place.holds().await, (4, 2, 6));
+        assert_eq!(place.holds().await, (4, 4, 12));
     });
 }
 
