@@ -147,6 +147,8 @@ pub struct Places {
     pub data: PathBuf,
     /// The bundle: runtime spec, generated `/etc` files, conmon's sockets; in the run directory.
     pub bundle: PathBuf,
+    /// The lowest layer of the overlay, which all containers share.
+    pub mount_points: PathBuf,
     /// Where named volumes are kept.
     pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.

@@ -22,6 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::cgroup::Cgroups;
 use crate::changes::Changes;
 use crate::config::Config;
+use crate::container::mount_points;
 use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
@@ -80,6 +81,11 @@ impl Dirs {
     /// Writable layers and logs of containers.
     fn containers(&self) -> PathBuf {
         self.root.join("containers")
+    }
+
+    /// What lies below every container's files.
+    fn mount_points(&self) -> PathBuf {
+        self.root.join("mount-points")
     }
 
     /// Named volumes, which outlive us.
@@ -235,6 +241,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
     let grounds = Grounds {
         data: dirs.containers(),
         bundles: dirs.bundles(),
+        mount_points: dirs.mount_points(),
         journals: dirs.journals(),
         volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
@@ -264,7 +271,7 @@ fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {
     for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
         make_dir(&dir, 0o700)?;
     }
-    Ok(())
+    mount_points::make(&dirs.mount_points())
 }
 
 fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
