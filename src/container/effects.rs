@@ -286,7 +286,8 @@ pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground, logs: Arc<LogF
     let rotated = rotation::keep(plan.log_bounds, &logs, &plan.places.bundle, &ground.changes, over);
     let (status, ()) = futures::join!(monitored, rotated);
     let code = match status.as_ref().map(std::process::ExitStatus::code) {
-        Ok(Some(code)) => code,
+        // One that ends while the container runs has ended for a reason of its own: a log that it cannot make anew, say.
+        Ok(Some(code)) if !run.init.held.is_there() => code,
         _ => {
             log::warn!("{}: its conmon is gone ({status:?}); waiting for the container itself", plan.name);
             unwatched_end(&run.init).await.code

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -29,8 +30,10 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How much may wait to be written to all clients of the control socket together, and how much of what they have sent to be
 /// carried out, in bytes.
 pub const WAITING_MAX: usize = 32 << 20;
-/// How many clients the control socket serves at once: each takes one or two descriptors.
+/// How many clients the control socket serves at once, as far as there are descriptors: each takes one or two.
 const CLIENTS_MAX: usize = 8192;
+/// How many descriptors are kept from them, as far as that is no more than half of what there are.
+const KEPT: usize = 2048;
 /// How many requests of one of them may run at once.
 const RUNNING_MAX: usize = 64;
 /// The same for the read-only socket: whoever may look must not be able to starve who may act.
@@ -74,7 +77,7 @@ impl Doors {
         let turns = Rc::<Turns>::default();
         let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake, turns: turns.clone() };
         let listener = open.listener(self.control, &mut self.given, true)?;
-        open.serve(listener, Door { terms, most: CLIENTS_MAX }, engine, &closed);
+        open.serve(listener, Door { terms, most: clients_max(descriptors()) }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
             let intake = Rc::new(Intake::new(LOOKER_WAITING_MAX));
@@ -91,6 +94,17 @@ struct Door {
     terms: Terms,
     /// How many at once.
     most: usize,
+}
+
+/// How many descriptors we may have.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// How many clients there may be: clients alone are not to use up what containers need.
+fn clients_max(descriptors: usize) -> usize {
+    CLIENTS_MAX.min(descriptors.saturating_sub(KEPT).max(descriptors / 2) / 2)
 }
 
 fn clear(path: &Path) -> Result<(), Refusal> {
@@ -175,4 +189,15 @@ async fn accept(listener: UnixListener, door: Door, engine: Rc<Engine>, closing:
 /// Says why, as far as that goes without waiting.
 fn turn_away(stream: &UnixStream, why: &Refusal) {
     let _ = stream.try_write(Line::err(why).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_containers() {
+        let most = [256, 1024, 4096, 20_000, 1 << 20].map(clients_max);
+        assert_eq!(most, [64, 256, 1024, 8192, 8192]);
+    }
 }
