@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
@@ -18,9 +19,10 @@ use super::manager::Given;
 use crate::config::Config;
 use crate::container::user;
 use crate::engine::Engine;
+use crate::intake::Intake;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
-use crate::session::{self, Intake, Terms, Turns};
+use crate::session::{self, Terms, Turns};
 use crate::wire::reply::Line;
 
 /// The group that may use the control socket, where /etc/group has it.
@@ -73,14 +75,14 @@ impl Doors {
     pub fn open(mut self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
-        let (postage, intake) = (engine.postage.clone(), Rc::new(Intake::new(WAITING_MAX)));
+        let (postage, intake) = (engine.postage.clone(), Arc::new(Intake::new(WAITING_MAX)));
         let turns = Rc::<Turns>::default();
         let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake, turns: turns.clone() };
         let listener = open.listener(self.control, &mut self.given, true)?;
         open.serve(listener, Door { terms, most: clients_max(descriptors()) }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
-            let intake = Rc::new(Intake::new(LOOKER_WAITING_MAX));
+            let intake = Arc::new(Intake::new(LOOKER_WAITING_MAX));
             let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage, intake, turns };
             let listener = open.listener(path, &mut self.given, false)?;
             open.serve(listener, Door { terms, most: LOOKERS_MAX }, engine, &closed);

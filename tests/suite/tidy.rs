@@ -33,6 +33,7 @@ const LEAVES: &[&str] = &[
     "cgroup",
     "changes",
     "du",
+    "intake",
     "outbox",
     "overlay",
     "readiness",
