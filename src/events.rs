@@ -20,7 +20,10 @@ pub const KEYS: [&str; 4] = ["time", "type", "name", "action"];
 
 /// The keys an event may carry beyond `time`, `type`, `name` and `action`.
 pub const DETAILS: [&str; 11] =
-    ["id", "image", "signal", "exit", "oom", "container", "ip", "digest", "health", "restarts", "error"];
+    ["id", "image", "signal", "exit", "oom", "container", "ip", "digest", "health", "restarts", ERROR];
+
+/// A refusal, whose message may name what is the host's: not for everyone.
+const ERROR: &str = "error";
 
 /// What kind of thing an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +71,22 @@ pub struct Event {
     pub details: Vec<(&'static str, String)>,
     /// How it is told.
     line: OnceCell<Line>,
+    /// The same to who may only look, where that is another line.
+    open_line: OnceCell<Line>,
 }
 
 impl Event {
-    /// The line that tells of it: made once, however many are told.
-    pub fn line(&self) -> &Line {
-        self.line.get_or_init(|| {
+    /// The line that tells of it: made once, however many are told. Who is not `trusted` hears of an error its code alone.
+    pub fn line(&self, trusted: bool) -> &Line {
+        let is_cut = !trusted && self.details.iter().any(|(key, _)| *key == ERROR);
+        let line = if is_cut { &self.open_line } else { &self.line };
+        line.get_or_init(|| {
             let time = units::rfc3339(self.time);
             let values = [time.as_str(), self.kind.as_str(), &self.name, self.action];
-            let details = self.details.iter().map(|(key, value)| (*key, value.as_str()));
+            let details = self.details.iter().map(|(key, value)| match value.split_once(' ') {
+                Some((code, _)) if is_cut && *key == ERROR => (*key, code),
+                _ => (*key, value.as_str()),
+            });
             Line::event(KEYS.into_iter().zip(values).chain(details))
         })
     }
@@ -106,8 +116,9 @@ impl Bus {
         details: Vec<(&'static str, String)>,
     ) {
         debug_assert!(details.iter().all(|(key, _)| DETAILS.contains(key)), "a key that no table has: {details:?}");
-        let event =
-            Rc::new(Event { time: SystemTime::now(), kind, name: name.into(), action, details, line: OnceCell::new() });
+        let (time, name) = (SystemTime::now(), name.into());
+        let (line, open_line) = (OnceCell::new(), OnceCell::new());
+        let event = Rc::new(Event { time, kind, name, action, details, line, open_line });
         let mut history = self.history.borrow_mut();
         if history.len() == HISTORY_MAX {
             history.pop_front();
@@ -136,6 +147,7 @@ impl Bus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::Refusal;
 
     #[test]
     fn the_past_is_kept_within_a_bound_and_never_told_twice() {
@@ -148,6 +160,23 @@ mod tests {
         assert!(live.try_recv().is_err());
         bus.publish(Kind::Image, "x", "pull", Vec::new());
         assert_eq!(live.try_recv().unwrap().name, "x");
+    }
+
+    #[test]
+    fn who_may_only_look_hears_the_code_of_an_error() {
+        let bus = Bus::default();
+        let (_, mut live) = bus.subscribe(None);
+        let refusal = Refusal::tool_failed("crun: /srv/secret is not there");
+        bus.publish(
+            Kind::Container,
+            "x:latest",
+            "restart-failed",
+            vec![("id", "7".into()), ("error", refusal.to_string())],
+        );
+        let event = live.try_recv().unwrap();
+        let shown = |trusted| String::from_utf8_lossy(event.line(trusted).as_bytes()).into_owned();
+        assert!(shown(true).ends_with(&format!(" id=7 error=\"{refusal}\"\n")), "{}", shown(true));
+        assert!(shown(false).ends_with(" id=7 error=tool-failed\n"), "{}", shown(false));
     }
 
     #[test]

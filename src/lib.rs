@@ -31,10 +31,10 @@
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the
 //! closed list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a
 //! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
-//! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`outbox`] (what waits to be
-//! written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
-//! blocking work goes), [`walk`] (trees, entry by entry), [`removal`] (of trees, however deep), [`memory`] (how little of it
-//! is left), [`oom`] (whom the kernel ends first).
+//! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`intake`] (what clients have sent),
+//! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
+//! watched), [`worker`] (where blocking work goes), [`walk`] (trees, entry by entry), [`removal`] (of trees, however deep),
+//! [`memory`] (how little of it is left), [`oom`] (whom the kernel ends first).
 //!
 //! # One thread
 //!
@@ -61,6 +61,7 @@ pub mod fault;
 pub mod fuzzing;
 pub mod id;
 pub mod images;
+pub mod intake;
 pub mod journal;
 pub mod link;
 pub mod logging;

@@ -55,6 +55,8 @@ pub struct Outbox {
     written: Cell<usize>,
     /// Something found no memory and is not in it: its client is told nothing more.
     torn: Cell<bool>,
+    /// How many bytes were read for it ahead.
+    ahead: Cell<usize>,
     room: Notify,
     filled: Notify,
     postage: Rc<Postage>,
@@ -63,21 +65,41 @@ pub struct Outbox {
 impl Outbox {
     /// An empty one.
     pub fn new(postage: Rc<Postage>) -> Self {
-        let (bytes, written, torn) = (RefCell::default(), Cell::new(0), Cell::new(false));
-        Self { bytes, written, torn, room: Notify::new(), filled: Notify::new(), postage }
+        let (bytes, written, torn, ahead) = (RefCell::default(), Cell::new(0), Cell::new(false), Cell::new(0));
+        Self { bytes, written, torn, ahead, room: Notify::new(), filled: Notify::new(), postage }
     }
 
     /// Puts a line in, tagged where its request was, as soon as there is room.
     pub async fn send(&self, tag: Option<&str>, line: &Line) {
         while self.is_full() {
-            self.postage.wanted.set(true);
-            let own = std::pin::pin!(self.room.notified());
-            let all = std::pin::pin!(self.postage.room.notified());
-            match select(own, all).await {
-                Either::Left(_) | Either::Right(_) => {}
-            }
+            self.freeing().await;
         }
         self.push(tag, line);
+    }
+
+    /// Waits until `count` bytes may be read that will be put in piece by piece: by one of those who write to this client
+    /// whatever waits, lest nothing be told, and by others as far as there is room.
+    pub async fn read_ahead(&self, count: usize) -> Ahead<'_> {
+        while self.is_full() || (self.ahead.get() > 0 && !self.has_room_ahead(count)) {
+            self.freeing().await;
+        }
+        self.ahead.set(self.ahead.get() + count);
+        self.postage.waiting.set(self.postage.waiting.get() + count);
+        Ahead { outbox: self, count }
+    }
+
+    fn has_room_ahead(&self, count: usize) -> bool {
+        self.len() + self.ahead.get() + count <= EACH_MAX && !self.postage.is_spent() && !memory::is_short()
+    }
+
+    /// Waits until something was freed.
+    async fn freeing(&self) {
+        self.postage.wanted.set(true);
+        let own = std::pin::pin!(self.room.notified());
+        let all = std::pin::pin!(self.postage.room.notified());
+        match select(own, all).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
     }
 
     /// Puts a line in, whatever waits: for what ends a reply, of which each request has one.
@@ -169,6 +191,19 @@ impl Outbox {
     }
 }
 
+/// Bytes that were read for a client ahead, counted until this is dropped.
+pub struct Ahead<'a> {
+    outbox: &'a Outbox,
+    count: usize,
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        self.outbox.ahead.set(self.outbox.ahead.get() - self.count);
+        self.outbox.freed(self.count);
+    }
+}
+
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.freed(self.len());
@@ -210,6 +245,25 @@ mod tests {
         drop(held_up);
         assert_eq!(postage.waiting(), line.as_bytes().len());
         drop(outbox);
+        assert_eq!(postage.waiting(), 0);
+    }
+
+    #[test]
+    fn one_reads_ahead_whatever_waits_and_others_as_far_as_there_is_room() {
+        const PIECE: usize = 64 << 10;
+        let postage = Rc::new(Postage::new(6 * PIECE));
+        let (greedy, other) = (Outbox::new(postage.clone()), Outbox::new(postage.clone()));
+        let mut pieces: Vec<_> = std::iter::from_fn(|| greedy.read_ahead(PIECE).now_or_never()).collect();
+        assert_eq!(pieces.len(), EACH_MAX / PIECE);
+        let mut more = Box::pin(greedy.read_ahead(PIECE));
+        assert!((&mut more).now_or_never().is_none());
+        let others: Vec<_> = std::iter::from_fn(|| other.read_ahead(PIECE).now_or_never()).collect();
+        assert_eq!(others.len(), 2, "all of it is spent");
+        drop(others);
+        assert!((&mut more).now_or_never().is_none(), "it has its part");
+        pieces.pop();
+        assert!((&mut more).now_or_never().is_some());
+        drop((more, pieces));
         assert_eq!(postage.waiting(), 0);
     }
 

@@ -185,7 +185,8 @@ impl Handler<Attach> for Container {
         if let Some(feed) = feed {
             console.feed(feed);
         }
-        let runs = self.view.borrow().has_process();
+        // The run is known ahead of its news: who starts it connects those alone who had come by then.
+        let runs = self.estate.run.borrow().is_some();
         Box::pin(async move {
             if runs {
                 console.connect(&plan.places.bundle).await.map_err(|refusal| refusal.within(&plan.name))?;

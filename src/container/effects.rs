@@ -17,7 +17,7 @@ use super::estate::Estate;
 use super::log_files::LogFiles;
 use super::plan::Plan;
 use super::userns::Ids;
-use super::{devices, etc, program, rootfs, rotation, spec, volumes};
+use super::{copy, devices, etc, program, rootfs, rotation, spec, volumes};
 use crate::cgroup::limits::Limits;
 use crate::fault;
 use crate::journal::{Journal, Step};
@@ -84,8 +84,7 @@ pub const LOST: Exit = Exit { code: 255, oom: false };
 
 /// Makes the run, with what the last one had of the network where that can be. What fails is undone before it is told.
 pub async fn launch(estate: &Estate, before: Option<Before>, ground: &Ground) -> Result<Run, Refusal> {
-    // Whoever has its files mounted meanwhile comes first: they are not to be mounted twice.
-    let _files = estate.files.lock().await;
+    let _files = copy::hold_off(&estate.files).await?;
     let (console, journal) = (&estate.console, &estate.journal);
     let mark = estate.mark.get();
     finish_last(journal, mark, ground).await?;
@@ -286,7 +285,8 @@ pub async fn watch(mut run: Run, plan: Arc<Plan>, ground: Ground, logs: Arc<LogF
     let rotated = rotation::keep(plan.log_bounds, &logs, &plan.places.bundle, &ground.changes, over);
     let (status, ()) = futures::join!(monitored, rotated);
     let code = match status.as_ref().map(std::process::ExitStatus::code) {
-        Ok(Some(code)) => code,
+        // One that ends while the container runs has ended for a reason of its own: a log that it cannot make anew, say.
+        Ok(Some(code)) if !run.init.held.is_there() => code,
         _ => {
             log::warn!("{}: its conmon is gone ({status:?}); waiting for the container itself", plan.name);
             unwatched_end(&run.init).await.code

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use super::plan::Plan;
 use super::rootfs;
@@ -10,6 +11,7 @@ use crate::id::NetworkMode;
 use crate::network::dns::resolv;
 use crate::network::{Attachment, Endpoint};
 use crate::refusal::Refusal;
+use crate::tools::process::beginning;
 
 /// Names by which containers of docker and of podman know their host.
 const HOST: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
@@ -36,13 +38,18 @@ pub fn write(plan: &Plan, attachment: &Attachment) -> Result<(), Refusal> {
 /// Writes anew what changes where the container's links are others than `before`. In place, for the files are bound over
 /// the image's; one that somebody has changed since is his.
 pub fn rewrite(plan: &Plan, before: &[Endpoint], now: &[Endpoint]) -> Result<(), Refusal> {
-    for ((name, was), (_, is)) in files(plan, before).iter().zip(files(plan, now)) {
+    for ((name, was), (_, is)) in files(plan, before).into_iter().zip(files(plan, now)) {
         let path = plan.places.etc().join(name);
-        if *was != is && fs::read_to_string(&path).is_ok_and(|text| text == *was) {
+        if *was != is && holds(&path, &was) {
             rootfs::write(&path, is.as_bytes())?;
         }
     }
     Ok(())
+}
+
+/// Whether that is all there is in a file, which the container may have made as long as it likes.
+fn holds(path: &Path, text: &str) -> bool {
+    beginning(path, text.len() as u64 + 1).is_ok_and(|found| found == text.as_bytes())
 }
 
 /// What the files hold for a container with these links.
@@ -169,6 +176,12 @@ mod tests {
     fn on_the_hosts_network_its_own_servers_are_reached() {
         let stub = "nameserver 127.0.0.53\noptions edns0 trust-ad\n";
         assert_eq!(with_servers(stub, &[], |_| true), stub);
+    }
+
+    #[test]
+    fn a_file_without_end_is_another() {
+        assert!(!holds(Path::new("/dev/zero"), "\0\0"));
+        assert!(holds(Path::new("/dev/null"), ""));
     }
 
     #[test]

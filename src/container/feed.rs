@@ -6,6 +6,7 @@ use std::cell::Cell;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::intake::Load;
 use crate::refusal::Refusal;
 
 /// The client's end. Dropped, it ends the wait of those whose piece is not yet taken, and not the input.
@@ -15,7 +16,7 @@ pub struct Feeder {
     ended: Cell<bool>,
 }
 
-/// The process's end. What waits in it is bounded by those who ask: each has one piece under way.
+/// The process's end. What waits in it counts as what its clients have sent, or is one piece for each who asks.
 pub struct Feed {
     pieces: mpsc::UnboundedReceiver<Piece>,
     there: watch::Receiver<()>,
@@ -28,6 +29,8 @@ pub struct Piece {
     /// Nothing comes behind them.
     pub last: bool,
     taken: oneshot::Sender<()>,
+    /// They count as long as they are here, also where nobody waits for them to be taken any more.
+    _load: Option<Load>,
 }
 
 /// Both ends.
@@ -40,11 +43,21 @@ pub fn channel() -> (Feeder, Feed) {
 impl Feeder {
     /// Puts a piece behind those before it, at once; what is given back waits until the process has it.
     pub fn push(&self, bytes: Vec<u8>, last: bool) -> impl Future<Output = Result<(), Refusal>> + use<> {
+        self.push_counted(bytes, last, None)
+    }
+
+    /// The same for bytes that are a `load`.
+    pub fn push_counted(
+        &self,
+        bytes: Vec<u8>,
+        last: bool,
+        load: Option<Load>,
+    ) -> impl Future<Output = Result<(), Refusal>> + use<> {
         let (taken, answer) = oneshot::channel();
         let mut here = self.here.subscribe();
         if !self.ended.replace(self.ended.get() || last) {
             // Where nobody receives, the answer is lost with the piece, and that is told below.
-            let _ = self.pieces.send(Piece { bytes, last, taken });
+            let _ = self.pieces.send(Piece { bytes, last, taken, _load: load });
         }
         async move {
             tokio::select! {

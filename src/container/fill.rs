@@ -29,7 +29,7 @@ pub fn fill(rootfs: &Path, path: &Path, to: &Path) -> Result<(), Refusal> {
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let Ok(from) = openat2(&root, path.strip_prefix("/").unwrap_or(path), how) else { return Ok(()) };
     let from = PathBuf::from(format!("/proc/self/fd/{}", from.as_raw_fd())).canonicalize().map_err(failed)?;
-    Copy::default().dir(&from, to).map_err(failed)
+    Copy::default().tree(&from, to).map_err(failed)
 }
 
 /// One copy: files that were met under another name are linked.
@@ -39,21 +39,29 @@ struct Copy {
 }
 
 impl Copy {
-    /// The entries, then the directory's own attributes, which making the entries changes.
-    fn dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            self.entry(&entry.path(), &to.join(entry.file_name()), &entry.metadata()?)?;
+    /// What is in `from`, at any depth: one directory after the other, for an image says how many are within each other and
+    /// a worker's stack is small. A directory's own attributes hold once its entries are made, whatever comes into these.
+    fn tree(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut todo = vec![PathBuf::new()];
+        while let Some(dir) = todo.pop() {
+            let source = from.join(&dir);
+            for entry in fs::read_dir(&source)? {
+                let entry = entry?;
+                let (path, metadata) = (dir.join(entry.file_name()), entry.metadata()?);
+                if metadata.is_dir() {
+                    fs::create_dir(to.join(&path))?;
+                    todo.push(path);
+                } else {
+                    self.file(&entry.path(), &to.join(path), &metadata)?;
+                }
+            }
+            attributes(&source, &to.join(&dir), &fs::symlink_metadata(&source)?)?;
         }
-        attributes(from, to, &fs::symlink_metadata(from)?)
+        Ok(())
     }
 
-    fn entry(&mut self, from: &Path, to: &Path, metadata: &Metadata) -> io::Result<()> {
+    fn file(&mut self, from: &Path, to: &Path, metadata: &Metadata) -> io::Result<()> {
         let kind = metadata.file_type();
-        if kind.is_dir() {
-            fs::create_dir(to)?;
-            return self.dir(from, to);
-        }
         if metadata.nlink() > 1 {
             match self.met.get(&(metadata.dev(), metadata.ino())) {
                 Some(first) => return fs::hard_link(first, to),
@@ -134,6 +142,21 @@ mod tests {
         fs::create_dir(dir.join("empty")).unwrap();
         fill(&rootfs, Path::new("/../../etc"), &dir.join("empty")).unwrap();
         assert_eq!(fs::read_dir(dir.join("empty")).unwrap().count(), 0);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_deep_tree_takes_no_more_stack_than_a_flat_one() {
+        let dir = std::env::temp_dir().join(format!("gantry-fill-deep-{}", std::process::id()));
+        let (rootfs, to, deep) = (dir.join("rootfs"), dir.join("to"), "d/".repeat(500));
+        fs::create_dir_all(rootfs.join("data").join(&deep)).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        let (of, into) = (rootfs.clone(), to.clone());
+        // As a worker has it.
+        let worker = std::thread::Builder::new().stack_size(256 << 10);
+        worker.spawn(move || fill(&of, Path::new("/data"), &into)).unwrap().join().unwrap().unwrap();
+        let of = |root: PathBuf| fs::metadata(root.join(&deep)).unwrap().mtime_nsec();
+        assert_eq!(of(to), of(rootfs.join("data")));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

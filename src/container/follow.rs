@@ -10,8 +10,8 @@ use super::log::Record;
 use super::log_files::{LogFiles, Place, off_thread};
 use crate::refusal::Refusal;
 
-/// How much of a log is read at once.
-const CHUNK: usize = 64 << 10;
+/// How much of a log is read at once, in bytes.
+pub const READ_MAX: usize = 64 << 10;
 
 /// Reads a log in whole lines. The file it reads is open, so that it reads it to its end even where that is removed.
 pub struct Reader {
@@ -109,10 +109,13 @@ impl Reader {
 /// one. What a full disk tore has no LF: at the end of a file that is `final`, or within more than conmon writes at once, it
 /// counts as a line.
 fn read_lines(file: &File, offset: u64, is_final: bool) -> io::Result<(Vec<u8>, u64)> {
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = Vec::new();
+    // Room for an LF more.
+    chunk.try_reserve_exact(READ_MAX + 1)?;
+    chunk.resize(READ_MAX, 0);
     let read = file.read_at(&mut chunk, offset)?;
     let whole = chunk[..read].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    if whole > 0 || (read < CHUNK && !is_final) {
+    if whole > 0 || (read < READ_MAX && !is_final) {
         chunk.truncate(whole);
         return Ok((chunk, whole as u64));
     }
@@ -144,7 +147,7 @@ impl Tail {
         // What is behind `position` and has no LF before it yet.
         let mut rest: Vec<u8> = Vec::new();
         while position > 0 && !self.is_done() {
-            let size = position.min(CHUNK as u64);
+            let size = position.min(READ_MAX as u64);
             position -= size;
             let mut block = vec![0; size as usize];
             file.read_exact_at(&mut block, position)?;

@@ -8,9 +8,10 @@ use nix::unistd::{SysconfVar, sysconf};
 use super::plan::Plan;
 use super::{user, userns};
 use crate::refusal::Refusal;
+use crate::tools::process::beginning;
 
 /// How much of a command line is shown, in bytes.
-const COMMAND_MAX: usize = 4096;
+const COMMAND_MAX: u64 = 4096;
 
 /// One process.
 #[derive(Debug, PartialEq)]
@@ -44,7 +45,8 @@ fn process(pid: i32, names: &HashMap<u32, String>, ticks: f64) -> Option<Process
     let uid: u32 = uid;
     // As its own user namespace counts it.
     let uid = userns::first_of(pid).and_then(|first| uid.checked_sub(first)).unwrap_or(uid);
-    let command = command(read("cmdline").unwrap_or_default()).unwrap_or_else(|| format!("[{name}]"));
+    let words = beginning(format!("/proc/{pid}/cmdline"), COMMAND_MAX).unwrap_or_default();
+    let command = command(&words).unwrap_or_else(|| format!("[{name}]"));
     let user = names.get(&uid).cloned().unwrap_or_else(|| uid.to_string());
     Some(Process { pid, user, time: time as f64 / ticks, state, command })
 }
@@ -60,8 +62,7 @@ fn stat_fields(stat: &str) -> Option<(&str, char, u64)> {
 }
 
 /// The arguments, which end in NUL each, joined by blanks.
-fn command(mut bytes: Vec<u8>) -> Option<String> {
-    bytes.truncate(COMMAND_MAX);
+fn command(bytes: &[u8]) -> Option<String> {
     let words: Vec<_> = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
     let text = words.join(" ").trim_end().to_owned();
     (!text.is_empty()).then_some(text)
@@ -75,8 +76,8 @@ mod tests {
     fn fields_are_found_behind_any_name() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 5 6 7";
         assert_eq!(stat_fields(stat), Some(("a) b (c", 'S', 300)));
-        assert_eq!(command(b"sh\0-c\0sleep 1\0".to_vec()).as_deref(), Some("sh -c sleep 1"));
-        assert_eq!(command(Vec::new()), None);
+        assert_eq!(command(b"sh\0-c\0sleep 1\0").as_deref(), Some("sh -c sleep 1"));
+        assert_eq!(command(b""), None);
         let us = process(i32::try_from(std::process::id()).unwrap(), &HashMap::new(), 100.0).unwrap();
         assert!(us.user.parse::<u32>().is_ok() && !us.command.is_empty());
     }

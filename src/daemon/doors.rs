@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -17,9 +19,10 @@ use super::manager::Given;
 use crate::config::Config;
 use crate::container::user;
 use crate::engine::Engine;
+use crate::intake::Intake;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
-use crate::session::{self, Intake, Terms, Turns};
+use crate::session::{self, Terms, Turns};
 use crate::wire::reply::Line;
 
 /// The group that may use the control socket, where /etc/group has it.
@@ -29,8 +32,10 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How much may wait to be written to all clients of the control socket together, and how much of what they have sent to be
 /// carried out, in bytes.
 pub const WAITING_MAX: usize = 32 << 20;
-/// How many clients the control socket serves at once: each takes one or two descriptors.
+/// How many clients the control socket serves at once, as far as there are descriptors: each takes one or two.
 const CLIENTS_MAX: usize = 8192;
+/// How many descriptors are kept from them, as far as that is no more than half of what there are.
+const KEPT: usize = 2048;
 /// How many requests of one of them may run at once.
 const RUNNING_MAX: usize = 64;
 /// The same for the read-only socket: whoever may look must not be able to starve who may act.
@@ -70,14 +75,14 @@ impl Doors {
     pub fn open(mut self, engine: &Rc<Engine>) -> Result<Open, Refusal> {
         let (closing, closed) = watch::channel(false);
         let mut open = Open { acceptors: RefCell::default(), paths: Vec::new(), closing };
-        let (postage, intake) = (engine.postage.clone(), Rc::new(Intake::new(WAITING_MAX)));
+        let (postage, intake) = (engine.postage.clone(), Arc::new(Intake::new(WAITING_MAX)));
         let turns = Rc::<Turns>::default();
         let terms = Terms { trusted: true, running_max: RUNNING_MAX, postage, intake, turns: turns.clone() };
         let listener = open.listener(self.control, &mut self.given, true)?;
-        open.serve(listener, Door { terms, most: CLIENTS_MAX }, engine, &closed);
+        open.serve(listener, Door { terms, most: clients_max(descriptors()) }, engine, &closed);
         if let Some(path) = self.read_only {
             let postage = Rc::new(Postage::new(LOOKER_WAITING_MAX));
-            let intake = Rc::new(Intake::new(LOOKER_WAITING_MAX));
+            let intake = Arc::new(Intake::new(LOOKER_WAITING_MAX));
             let terms = Terms { trusted: false, running_max: LOOKER_RUNNING_MAX, postage, intake, turns };
             let listener = open.listener(path, &mut self.given, false)?;
             open.serve(listener, Door { terms, most: LOOKERS_MAX }, engine, &closed);
@@ -91,6 +96,17 @@ struct Door {
     terms: Terms,
     /// How many at once.
     most: usize,
+}
+
+/// How many descriptors we may have.
+fn descriptors() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// How many clients there may be: clients alone are not to use up what containers need.
+fn clients_max(descriptors: usize) -> usize {
+    CLIENTS_MAX.min(descriptors.saturating_sub(KEPT).max(descriptors / 2) / 2)
 }
 
 fn clear(path: &Path) -> Result<(), Refusal> {
@@ -175,4 +191,15 @@ async fn accept(listener: UnixListener, door: Door, engine: Rc<Engine>, closing:
 /// Says why, as far as that goes without waiting.
 fn turn_away(stream: &UnixStream, why: &Refusal) {
     let _ = stream.try_write(Line::err(why).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_containers() {
+        let most = [256, 1024, 4096, 20_000, 1 << 20].map(clients_max);
+        assert_eq!(most, [64, 256, 1024, 8192, 8192]);
+    }
 }

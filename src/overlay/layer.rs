@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, openat, re
 use rustix::io::Errno;
 use tar::{Builder, EntryType, Header};
 
+use super::walk::ENTRIES_MAX;
 use super::{Change, Now, Overlay};
 use crate::refusal::Refusal;
 
@@ -71,7 +72,7 @@ impl<W: Write> Layer<W> {
                     header.set_entry_type(EntryType::Link);
                     return self.tar.append_link(&mut header, path, first);
                 }
-                None => _ = self.met.insert((now.stat.st_dev, now.stat.st_ino), path.to_owned()),
+                None => self.meet(path, &now.stat)?,
             }
         }
         match kind(&now.stat) {
@@ -92,6 +93,15 @@ impl<W: Write> Layer<W> {
             FileType::BlockDevice => self.special(path, header, EntryType::Block, now),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps where a file of several names was written.
+    fn meet(&mut self, path: &Path, stat: &Stat) -> io::Result<()> {
+        if self.met.len() >= ENTRIES_MAX || self.met.try_reserve(1).is_err() {
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too many files of several names"));
+        }
+        self.met.insert((stat.st_dev, stat.st_ino), path.to_owned());
+        Ok(())
     }
 
     fn regular(&mut self, path: &Path, name: &OsStr, now: &Now<'_>, mut header: Header) -> io::Result<()> {

@@ -1,6 +1,5 @@
 //! The walk through both directories of an overlay at once.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,10 +9,15 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, ope
 use rustix::io::Errno;
 
 use super::{Change, Kind, Now, Overlay};
+use crate::memory;
 use crate::refusal::Refusal;
 
 /// How many directories may lie within each other: each is held open while what is in it is looked at.
 const DEPTH_MAX: usize = 1000;
+/// How many entries of these directories are known at once: who fills the upper ones says how many there are.
+pub(super) const ENTRIES_MAX: usize = 1 << 20;
+/// After how many of them it is looked whether memory is short.
+const ENTRIES_A_LOOK: usize = 4096;
 /// The attribute of a directory that hides the lower one.
 const OPAQUE: &str = "trusted.overlay.opaque";
 
@@ -26,12 +30,14 @@ pub(super) struct Walk<'a> {
     path: PathBuf,
 }
 
+type Entries = Vec<(OsString, bool)>;
+
 /// A directory that is being walked through.
 struct Level {
     upper: OwnedFd,
     lower: Option<OwnedFd>,
     /// What is in it, last first, and whether the upper directory has it.
-    entries: Vec<(OsString, bool)>,
+    entries: Entries,
     /// Nothing of the lower directory shows through here.
     opaque: bool,
     /// What is still to be told of the directory itself.
@@ -143,12 +149,9 @@ impl<'a> Walk<'a> {
                 self.path.display()
             )));
         }
-        let mut entries = BTreeMap::new();
-        if let (Some(lower), true) = (&lower, opaque) {
-            list(lower, &mut |name| _ = entries.insert(name, false)).map_err(|e| failed(&self.path, e))?;
-        }
-        list(&upper, &mut |name| _ = entries.insert(name, true)).map_err(|e| failed(&self.path, e))?;
-        let entries = entries.into_iter().rev().collect();
+        let most = ENTRIES_MAX.saturating_sub(self.open.iter().map(|level| level.entries.len()).sum());
+        let entries = entries(&upper, lower.as_ref().filter(|_| opaque), most);
+        let entries = entries.map_err(|refusal| refusal.within(format_args!("/{}", self.path.display())))?;
         self.open.push(Level { upper, lower, entries, opaque, own, hides: false });
         Ok(())
     }
@@ -215,12 +218,33 @@ fn open(dir: &OwnedFd, name: &OsStr) -> Result<Option<OwnedFd>, Errno> {
     }
 }
 
-fn list(dir: &OwnedFd, found: &mut dyn FnMut(OsString)) -> Result<(), Errno> {
-    for entry in Dir::read_from(dir)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            found(OsString::from_vec(name));
+/// What is in either directory, last first; of what is in both the upper one counts.
+fn entries(upper: &OwnedFd, lower: Option<&OwnedFd>, most: usize) -> Result<Entries, Refusal> {
+    let mut found = Vec::new();
+    for (dir, is_upper) in lower.map(|lower| (lower, false)).into_iter().chain([(upper, true)]) {
+        list(dir, is_upper, most, &mut found)?;
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.dedup_by(|next, kept| next.0 == kept.0);
+    Ok(found)
+}
+
+fn list(dir: &OwnedFd, is_upper: bool, most: usize, found: &mut Entries) -> Result<(), Refusal> {
+    let unread = |e: Errno| Refusal::io("its entries", &e.into());
+    for entry in Dir::read_from(dir).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let name = entry.file_name().to_bytes();
+        if matches!(name, b"." | b"..") {
+            continue;
         }
+        if found.len() >= most {
+            return Err(Refusal::unsupported(format_args!("more than {ENTRIES_MAX} entries, with those above")));
+        }
+        if found.len().is_multiple_of(ENTRIES_A_LOOK) {
+            memory::afford("a look at so many entries")?;
+        }
+        found.try_reserve(1).map_err(Refusal::out_of_memory)?;
+        found.push((OsString::from_vec(name.to_vec()), is_upper));
     }
     Ok(())
 }
@@ -249,4 +273,26 @@ fn mtime(stat: &Stat) -> (i64, i64) {
 fn failed(path: &Path, error: Errno) -> Refusal {
     let shown = String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned();
     Refusal::io(format_args!("/{}", shown.trim_start_matches('/')), &error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn entries_of_both_are_known_once_and_within_a_bound() {
+        let dir = std::env::temp_dir().join(format!("gantry-walk-{}", std::process::id()));
+        for path in ["upper/b", "upper/c", "lower/a", "lower/b"] {
+            fs::create_dir_all(dir.join(path)).unwrap();
+        }
+        let [upper, lower] = ["upper", "lower"].map(|name| fs::File::open(dir.join(name)).unwrap().into());
+        let found = entries(&upper, Some(&lower), 4).unwrap();
+        let named = [("c", true), ("b", true), ("a", false)].map(|(name, is_upper)| (name.into(), is_upper));
+        assert_eq!(found, named);
+        assert_eq!(entries(&upper, None, 2).unwrap().len(), 2);
+        assert_eq!(entries(&upper, None, 1).unwrap_err().code(), crate::refusal::Code::Unsupported);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

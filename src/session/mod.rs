@@ -5,7 +5,6 @@
 //! its own (see `Call::finish`) and is finished.
 
 mod hangup;
-mod intake;
 mod peer;
 mod raw;
 mod requests;
@@ -14,6 +13,7 @@ mod turns;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -22,14 +22,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::hangup::Hangup;
-pub use self::intake::Intake;
-use self::intake::Share;
 use self::peer::Peer;
 use self::raw::{Begun, Raw};
 use self::requests::{Item, Requests, Taken};
 use self::turns::Turn;
 pub use self::turns::Turns;
 use crate::engine::Engine;
+use crate::intake::{Intake, Share};
 use crate::memory;
 use crate::outbox::{Outbox, Postage};
 use crate::refusal::Refusal;
@@ -94,7 +93,7 @@ pub struct Terms {
     /// What its output counts towards.
     pub postage: Rc<Postage>,
     /// What it has sent and is not carried out counts towards.
-    pub intake: Rc<Intake>,
+    pub intake: Arc<Intake>,
     /// What its turns are among.
     pub turns: Rc<Turns>,
 }

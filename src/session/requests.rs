@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::{AbortHandle, Abortable, Aborted, LocalBoxFuture};
@@ -15,6 +16,7 @@ use super::Terms;
 use super::peer::Peer;
 use crate::container::feed::Feeder;
 use crate::engine::Engine;
+use crate::intake::Share;
 use crate::memory;
 use crate::outbox::Outbox;
 use crate::refusal::Refusal;
@@ -70,6 +72,8 @@ pub struct Requests {
     peer: Peer,
     trusted: bool,
     running_max: usize,
+    /// What `input` brought and no process has taken.
+    fed: Arc<Share>,
     running: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// How each is ended; the untagged one is under `None`.
     handles: HashMap<Option<Tag>, Running>,
@@ -113,6 +117,7 @@ impl Requests {
             peer,
             trusted: terms.trusted,
             running_max: terms.running_max,
+            fed: Arc::new(Share::of(terms.intake.clone())),
             running: FuturesUnordered::new(),
             handles: HashMap::new(),
             leaving: Rc::default(),
@@ -317,7 +322,13 @@ impl Requests {
         let feeder = running.ties.feeder.borrow();
         let feeder =
             feeder.as_ref().ok_or_else(|| Refusal::wrong_state(format_args!("@{tag} was not asked with stdin=yes")))?;
-        let taken = feeder.push(bytes, last);
+        let none =
+            || Refusal::out_of_memory("what was sent before and no process has taken leaves no room; try again later");
+        if !bytes.is_empty() {
+            memory::afford("input")?;
+        }
+        let load = self.fed.load(bytes.len()).ok_or_else(none)?;
+        let taken = feeder.push_counted(bytes, last, Some(load));
         Ok(Box::pin(async { taken.await.map(|()| Line::done()) }))
     }
 

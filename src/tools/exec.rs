@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileExt, fchown};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::rc::Rc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -25,7 +26,7 @@ use tokio::process::Child;
 use super::Tool;
 use super::call::{bound_to_us, command, spawn_failed};
 use super::crun::{Crun, create_refusal};
-use super::process::end_family;
+use super::process::{Held, end_family, start_time};
 use super::spawn::spawn;
 use super::terminal::{ConsoleSocket, Size};
 use crate::fault;
@@ -35,6 +36,8 @@ use crate::refusal::Refusal;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Where crun has the directory of the console socket.
 const SOCKET_DIR: i32 = 6;
+/// How long crun may take to end when the program has.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of crun's log is read.
 const LOG_MAX: usize = 16 << 10;
 
@@ -91,6 +94,8 @@ pub struct Running {
     log: File,
     /// Its process in the daemon's pid namespace.
     pub pid: i32,
+    /// The same, held; one that has ended already cannot be, and need not be.
+    pub held: Option<Rc<Held>>,
     io: Option<Io>,
 }
 
@@ -264,17 +269,20 @@ impl Waiting {
                 None => tokio::time::timeout(fault::deadline(DEADLINE), ours).await,
             };
             return match io {
-                Ok(Ok(io)) => Ok(Running { child: self.child, log: self.log, pid, io: Some(io) }),
+                Ok(Ok(io)) => {
+                    let held = start_time(pid).and_then(|start| Held::take(pid, start)).map(Rc::new);
+                    Ok(Running { child: self.child, log: self.log, pid, held, io: Some(io) })
+                }
                 Ok(Err(e)) => Err(Refusal::io("the program's terminal", &e)),
                 Err(_) => Err(Refusal::timeout(format_args!("crun gave no terminal within {DEADLINE:?}"))),
             };
         }
         let late = read.is_err();
-        if let Some(pid) = self.child.id().filter(|_| late).and_then(|pid| i32::try_from(pid).ok()) {
-            end_family(pid).await;
+        if late {
+            end(&mut self.child).await;
+        } else {
+            let _ = self.child.kill().await;
         }
-        // Where it has ended already, this only reaps it.
-        let _ = self.child.kill().await;
         Err(match last_error(&beginning(&self.log)) {
             Some(words) => refusal(&words),
             None if late => Refusal::timeout(format_args!("crun did not execute the program within {DEADLINE:?}")),
@@ -290,14 +298,34 @@ impl Running {
     }
 
     /// Waits for the program's end: its exit code, or 128 and the signal. Refused where it could not be executed after
-    /// all, which shows late for a file of no known format.
+    /// all, which shows late for a file of no known format, and where crun stays when the program has gone.
     pub async fn ended(mut self) -> Result<i32, Refusal> {
-        let status = self.child.wait().await.map_err(|e| Refusal::io("waiting for crun exec", &e))?;
+        let hung = async {
+            if let Some(held) = &self.held {
+                held.ended().await;
+            }
+            tokio::time::sleep(PATIENCE).await;
+        };
+        let status = tokio::select! {
+            status = self.child.wait() => status.map_err(|e| Refusal::io("waiting for crun exec", &e))?,
+            () = hung => {
+                end(&mut self.child).await;
+                return Err(Refusal::timeout("crun did not end though the program had, and was killed"));
+            }
+        };
         match last_error(&beginning(&self.log)) {
             Some(words) => Err(refusal(&words)),
             None => Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255)),
         }
     }
+}
+
+/// Kills a crun that hangs, with all that it has started.
+async fn end(crun: &mut Child) {
+    if let Some(pid) = crun.id().and_then(|pid| i32::try_from(pid).ok()) {
+        end_family(pid).await;
+    }
+    let _ = crun.kill().await;
 }
 
 /// A pipe: the end that we read, and the end for a child to write.

@@ -1,15 +1,32 @@
 //! Processes that are not our children, or no longer: told apart by pid and start time, waited for by pidfd.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 
 use crate::worker::look;
-use crate::{id, readiness};
+use crate::{fault, id, readiness};
+
+/// How long until a process that cannot be watched is looked at again.
+const UNWATCHED: Duration = Duration::from_secs(1);
+/// How much of a process's environment is looked at, in bytes.
+const ENVIRONMENT_MAX: u64 = 256 << 10;
+
+/// The first `most` bytes of a file that says itself how long it is, as what a process has for its environment does: it may
+/// lay that over any of its memory (`PR_SET_MM`, prctl(2)).
+pub fn beginning(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// When `pid` was started: field 22 of `/proc/PID/stat`, in clock ticks since boot. None where there is no such process.
 pub fn start_time(pid: i32) -> Option<u64> {
@@ -84,9 +101,9 @@ pub async fn end_family(first: i32) {
     }
 }
 
-/// Whether `pid` was executed with `variable` (`NAME=VALUE`) in its environment, or forked from one that was.
+/// Whether `pid` was executed with `variable` (`NAME=VALUE`) at the beginning of its environment, or forked from one that was.
 pub fn has_variable(pid: i32, variable: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let environment = beginning(format!("/proc/{pid}/environ"), ENVIRONMENT_MAX).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
 }
 
@@ -104,27 +121,39 @@ impl Held {
     /// Whether it has not ended yet.
     pub fn is_there(&self) -> bool {
         let mut watched = [PollFd::new(&self.0, PollFlags::IN)];
-        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ended| ended == 0)
+        // What cannot be told is no end.
+        poll(&mut watched, Some(&Timespec::default())).map_or(true, |ended| ended == 0)
     }
 
     /// Sends it a signal. One that has ended takes none, which is no error.
-    pub fn signal(&self, signal: id::Signal) -> std::io::Result<()> {
+    pub fn signal(&self, signal: id::Signal) -> io::Result<()> {
         match pidfd_send_signal(&self.0, raw(signal)) {
-            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Waits until it has ended, be it a zombie that somebody must still reap. False when it cannot be waited for.
-    pub async fn ended(&self) -> bool {
-        let watched = self.0.try_clone().and_then(|fd| readiness::watch(fd, Interest::READABLE));
-        let Ok(fd) = watched else { return false };
-        fd.readable().await.is_ok()
+    /// Waits until it has ended, be it a zombie that somebody must still reap.
+    pub async fn ended(&self) {
+        while self.is_there() {
+            if self.watched().await.is_err() {
+                // There is no descriptor left to watch it by; there may be one later.
+                tokio::time::sleep(UNWATCHED).await;
+            }
+        }
+    }
+
+    async fn watched(&self) -> io::Result<()> {
+        if fault::is_used_up("pidfds") {
+            return Err(Errno::MFILE.into());
+        }
+        let fd = readiness::watch(self.0.try_clone()?, Interest::READABLE)?;
+        fd.readable().await.map(drop)
     }
 
     /// The same, but false when `limit` passed first.
     pub async fn ended_within(&self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.ended()).await.unwrap_or(false)
+        tokio::time::timeout(limit, self.ended()).await.is_ok()
     }
 
     /// Sees to it that it ends: waits `patience` for it to go by itself, then kills it. False when even that failed.
@@ -150,6 +179,12 @@ fn raw(signal: id::Signal) -> Signal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_has_no_end_the_beginning_is_read() {
+        assert_eq!(beginning("/dev/zero", 1000).unwrap(), vec![0; 1000]);
+        assert_eq!(beginning("/proc/self/comm", 2).unwrap().len(), 2);
+    }
 
     #[test]
     fn a_family_is_found_by_parents_and_by_the_sessions_that_it_began() {

@@ -55,8 +55,9 @@ async fn run(name: String, way: Way, call: Call) -> Result<Line, Refusal> {
     let watched = progress.clone();
     let turns = call.engine.walkers.clone();
     let copying = async {
-        let turn = turns.acquire_owned().await.map_err(Refusal::internal)?;
+        // In this order: who waits for a copy that stands still has no turn that others wait for.
         let reach = reach(&child).await?;
+        let turn = turns.acquire_owned().await.map_err(Refusal::internal)?;
         call.finish(copy::copy(reach, way, watched, turn)).await
     };
     let mut copying = std::pin::pin!(copying);

@@ -82,6 +82,6 @@ async fn run(since: Option<SystemTime>, filter: Filter, call: Call) -> Result<Li
 
 async fn tell(event: &Event, filter: &Filter, call: &Call) {
     if filter.lets_through(event) {
-        call.line(event.line()).await;
+        call.line(event.line(call.trusted)).await;
     }
 }

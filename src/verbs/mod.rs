@@ -95,8 +95,8 @@ pub struct Verb {
 }
 
 impl Verb {
-    /// Whether it begins something that takes memory for long, and therefore not while that is short. What looks, ends or
-    /// frees goes on.
+    /// Whether it begins something that takes memory for long, and therefore not while that is short. What looks a moment,
+    /// ends or frees goes on.
     pub fn begins(&self) -> bool {
         BEGIN.contains(&self.form.name)
     }
@@ -110,6 +110,7 @@ const BEGIN: &[&str] = &[
     "restart",
     "exec",
     "attach",
+    "logs",
     "commit",
     "cp",
     "image pull",

@@ -9,7 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::{Args, Call, Line, Opt, Refusal};
 use crate::container::View;
 use crate::container::exec::split::Piece;
-use crate::container::follow::{Read, Reader};
+use crate::container::follow::{READ_MAX, Read, Reader};
 use crate::container::log::Record;
 use crate::container::state::Phase;
 use crate::wire::reply::LogHead;
@@ -156,6 +156,7 @@ impl Stream {
 
     async fn drain(&mut self, call: &Call) -> Result<(), Refusal> {
         loop {
+            let _ahead = call.outbox.read_ahead(READ_MAX).await;
             let lines = match self.reader.read().await.map_err(|e| Refusal::io("the container's log", &e))? {
                 Read::Lines(lines) => lines,
                 Read::Lost(files) => {

@@ -42,6 +42,19 @@ fn the_read_only_socket_shows_and_changes_nothing() {
     }
     assert_eq!(daemon.ok("ps").column("state"), ["running"]);
 
+    // Why a restart failed is told, and the path in it is not.
+    let job = daemon.place().dir().join("job");
+    std::fs::write(&job, "").unwrap();
+    daemon.ok(&format!("run busybox name=job restart=always volume={}:/job -- false", job.display()));
+    std::fs::remove_file(&job).unwrap();
+    let [whole, cut] = [daemon.conn(), Conn::open(&path).unwrap()].map(|mut conn| {
+        conn.send("events since=1h name=job");
+        std::iter::repeat_with(|| conn.parsed()).find_map(|event| event.get("error")).unwrap()
+    });
+    assert!(whole.contains(&job.display().to_string()), "{whole}");
+    assert_eq!(Some(cut.as_str()), whole.split(' ').next());
+    daemon.ok("rm job force=yes");
+
     // Its places are few, and those of the control socket are not among them.
     let others: Vec<_> = (0..80).map(|_| Conn::open(&path).unwrap()).collect();
     let mut last = Conn::open(&path).unwrap();

@@ -33,6 +33,8 @@ impl Hanging {
                 "#!/bin/sh\n\
                  want=$(cat {dir}/want 2>/dev/null)\n\
                  case \"{tool} $*\" in $want) echo $$ >>{dir}/hung; {dir}/hang 100000 ;; esac\n\
+                 want=$(cat {dir}/want-behind 2>/dev/null)\n\
+                 case \"{tool} $*\" in $want) {real} \"$@\"; echo $$ >>{dir}/hung; exec {dir}/hang 100000 ;; esac\n\
                  exec {real} \"$@\"\n",
                 dir = dir.display(),
                 real = real.trim()
@@ -56,10 +58,16 @@ impl Hanging {
         std::fs::write(self.dir.join("want"), pattern).unwrap();
     }
 
+    /// From now on one hangs when it has done what it is to do.
+    fn want_behind(&self, pattern: &str) {
+        std::fs::write(self.dir.join("want-behind"), pattern).unwrap();
+    }
+
     /// None does any more, and nothing is left of those that did: there was one at least.
     #[track_caller]
     fn is_over(&self, pattern: &str) {
         self.want("");
+        self.want_behind("");
         assert!(self.dir.join("hung").exists(), "{pattern}: nothing was called so");
         std::fs::remove_file(self.dir.join("hung")).unwrap();
         let hang = self.dir.join("hang");
@@ -107,6 +115,10 @@ fn what_runs_containers() {
     }
     tools.ends(&mut conn, "crun * exec *", "exec web -- true");
     assert_eq!(conn.ok("exec web -- true").get("exit"), "0");
+    // Nor is one waited for that has nothing more to do.
+    tools.want_behind("crun * exec *");
+    assert_eq!(conn.refused("exec web -- true"), "timeout");
+    tools.is_over("crun * exec *");
     // What has the runtime forget a run is not waited for by who waits for the end.
     conn.ok("run busybox name=x -- sleep 1000");
     tools.want("crun * delete *");

@@ -1,6 +1,9 @@
 //! Health checks: what they find, when they look, what they leave behind, and the restart of what is unhealthy.
 
+use std::path::PathBuf;
+
 use super::harness::Daemon;
+use super::host;
 use super::images::formats::push_docker_format;
 use super::registry::Registry;
 use super::shell::{patience, until};
@@ -155,6 +158,25 @@ fn nothing_is_looked_at_while_it_is_paused() {
     for name in ["still", "other", "busy"] {
         daemon.ok(&format!("rm {name} force=yes"));
     }
+}
+
+/// On cgroup v1 a frozen process is not even killed, as one that waits for a disk is not.
+#[test]
+fn a_look_that_cannot_be_ended_is_told() {
+    let Some(freezer) = host::hierarchies().into_iter().find(|dir| dir.ends_with("freezer")) else { return };
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let check = "health-cmd='touch /looking; sleep 100000' health-interval=100ms health-timeout=5s health-retries=2";
+    let id = daemon.ok(&format!("run busybox name=web {check} -- sleep 100000")).get("id");
+    let data = daemon.ok("inspect web").json()["paths"]["data"].as_str().map(PathBuf::from).unwrap();
+    until(patience(60), "it is looked at", || data.join("upper/looking").exists());
+    let state = freezer.join(daemon.place().cgroup()).join(id).join("freezer.state");
+    std::fs::write(&state, "FROZEN").unwrap();
+    until_health(&daemon, "web", "unhealthy");
+    assert_eq!(last_look(&daemon, "web")["output"], "the last one cannot be ended");
+    std::fs::write(&state, "THAWED").unwrap();
+    until(patience(60), "it is ended", || last_look(&daemon, "web")["output"] != "the last one cannot be ended");
+    daemon.ok("rm web force=yes");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! | what happens | the right answer |
 //! | --- | --- |
 //! | conmon is killed | the container runs on, `exec` too; its exit status is told as ever; what it writes from then on is lost, which the log of the daemon says |
+//! | conmon ends by itself, unable to make its log anew | likewise |
 //! | the first process is killed | 137, and it can be started again |
 //! | conmon and the first process are killed | an exit is told, and it can be started again |
 //! | the bundle is removed | it runs on, is stopped, and can be removed; what it is started with is not there, which is told |
@@ -11,6 +12,7 @@
 //! | an image's tree is removed | it runs on; `image verify` tells; the image can be removed |
 //! | crun's state of it is removed | its end is told and it can be removed |
 //! | the run directory is removed | who is connected stays so; everything can be removed, and the daemon leaves nothing |
+//! | no descriptor is left | what runs is not taken for dead |
 //! | no inotify instance is left | logs are followed all the same, a while later |
 //! | the clock is moved | nothing waits by the clock: every wait and every age that something depends on is of `Instant`, which does not move. What is shown moves with it. Where two times of the clock are compared, the later may be the earlier: `gantry::images` looks for what nobody has used for so long, and `stats` at its first sample |
 //!
@@ -40,6 +42,7 @@ type Row = (&'static str, &'static str, fn(&mut Scene<'_>));
 
 const ROWS: &[Row] = &[
     ("conmon is killed", "busybox", conmon_is_killed),
+    ("conmon ends by itself", "busybox", conmon_ends),
     ("the first process is killed", "busybox", first_process_is_killed),
     ("both are killed", "busybox", both_are_killed),
     ("the bundle is removed", "busybox", bundle_is_removed),
@@ -89,6 +92,14 @@ fn conmon_is_killed(scene: &mut Scene<'_>) {
     signal(scene.conmon());
     until(patience(60), "it is noticed", || scene.daemon.log().contains("its conmon is gone"));
     assert_eq!(scene.conn.ok("exec x -- echo on").logs(), ["stdout on"]);
+    scene.goes(Some(true));
+}
+
+fn conmon_ends(scene: &mut Scene<'_>) {
+    // Told to make its log anew as a rotation would tell it, where it cannot.
+    fs::create_dir(scene.places("data").join("log.tmp")).unwrap();
+    fs::write(scene.places("bundle").join("ctl"), "2 0 0\n").unwrap();
+    until(patience(60), "it is noticed", || scene.daemon.log().matches("its conmon is gone").count() == 2);
     scene.goes(Some(true));
 }
 
@@ -211,6 +222,24 @@ fn no_inotify_instance_is_left() {
     let data: PathBuf = conn.ok("inspect y").json()["paths"]["data"].as_str().unwrap().into();
     until(patience(60), "it is put aside", || logs(&data) == 2);
     conn.ok("rm y force=yes");
+}
+
+/// Only a build with debug assertions can be told that there is none.
+#[cfg(debug_assertions)]
+#[test]
+fn no_descriptor_is_left_to_watch_processes_by() {
+    let env = vec![("GANTRY_USED_UP".to_owned(), "pidfds".to_owned())];
+    let daemon = Setup { env, ..Setup::default() }.start();
+    daemon.import_busybox();
+    let (mut conn, mut other) = (daemon.conn(), daemon.conn());
+    // Longer than a conmon may stay when its container has ended.
+    other.send("run busybox name=long attach=yes rm=yes -- sh -c 'sleep 15; exit 7'");
+    let run = conn.ok("run busybox name=x -- sleep 1000");
+    let mut scene = Scene { daemon: &daemon, conn, id: run.get("id"), pid: run.get("pid").parse().unwrap() };
+    signal(scene.conmon());
+    until(patience(60), "it is noticed", || daemon.log().contains("its conmon is gone"));
+    scene.goes(Some(true));
+    assert_eq!(other.reply().get("exit"), "7");
 }
 
 /// How many files of a log there are.

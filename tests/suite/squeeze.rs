@@ -93,14 +93,58 @@ fn an_address_space_that_is_full_is_answered() {
     let daemon = Daemon::start();
     daemon.import_busybox();
     daemon.ok("run busybox name=box -- sleep 100000");
-    // The soft limit alone: the hard one cannot be raised again everywhere.
+    leave_little(&daemon);
+    squeeze(&daemon);
+    daemon.ok("rm box force=yes");
+}
+
+/// Leaves it 10 MiB of address space.
+#[track_caller]
+fn leave_little(daemon: &Daemon) {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("its size");
     let kib: u64 = size.split_whitespace().next().unwrap().parse().unwrap();
     let limit = (kib << 10) + (10 << 20);
+    // The soft limit alone: the hard one cannot be raised again everywhere.
     shell::sh(&format!("prlimit --pid {} --as={limit}:", daemon.pid())).succeeds();
-    squeeze(&daemon);
-    daemon.ok("rm box force=yes");
+}
+
+/// Clients that each ask `lines`, and read nothing.
+#[track_caller]
+fn deaf(daemon: &Daemon, lines: &str) -> Vec<UnixStream> {
+    let ask = |_| {
+        let mut stream = UnixStream::connect(daemon.place().socket()).unwrap();
+        stream.set_write_timeout(Some(shell::patience(60))).unwrap();
+        // One that is turned away is as good.
+        let _ = stream.write_all(lines.as_bytes());
+        stream
+    };
+    (0..10).map(ask).collect()
+}
+
+#[test]
+fn what_is_read_ahead_and_what_no_process_takes_is_bounded() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let logs: String = (0..64).map(|n| format!("@{n} logs box\n")).collect();
+    let inputs = (0..63).map(|n| format!("@{n} input e -- {}\n", "x".repeat(60_000)));
+    let inputs = "@e exec box stdin=yes -- sleep 100000\n".to_owned() + &inputs.collect::<String>();
+    let mut conn = daemon.conn();
+    for (nth, lines) in [logs, inputs].iter().enumerate() {
+        conn.ok("run busybox name=box -- sh -c 'seq 100000; echo all; exec sleep 100000'");
+        shell::until(shell::patience(60), "it has written", || conn.ok("logs box tail=1").logs() == ["stdout all"]);
+        if nth == 0 {
+            leave_little(&daemon);
+        }
+        let deaf = deaf(&daemon, lines);
+        // Asked behind them, and answered in their turn.
+        for _ in 0..50 {
+            assert!(["OK", "ERR"].contains(&conn.request("logs box tail=1").end.head.as_str()));
+        }
+        drop(deaf);
+        conn.ok("rm box force=yes");
+        shell::until(shell::patience(60), "there is enough again", || info(&mut conn, "memory") == "enough");
+    }
 }
 
 #[test]

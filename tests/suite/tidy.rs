@@ -34,6 +34,7 @@ const LEAVES: &[&str] = &[
     "cgroup",
     "changes",
     "du",
+    "intake",
     "outbox",
     "overlay",
     "readiness",

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use self::place::Base;
 pub use self::progress::Progress;
-pub use self::reach::{Root, RootNow};
+pub use self::reach::{Root, RootNow, hold_off};
 use super::plan::Plan;
 use super::userns;
 use crate::refusal::Refusal;

@@ -2,16 +2,32 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use crate::container::plan::Plan;
 use crate::container::state::{Phase, failed};
 use crate::container::{Container, userns};
 use crate::refusal::Refusal;
+
+/// How long a start waits for a copy, which may take any time, or stand still.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Keeps copies from the files of a container that starts, behind the one that has them mounted: they are not to be
+/// mounted twice.
+pub async fn hold_off(files: &Mutex<()>) -> Result<MutexGuard<'_, ()>, Refusal> {
+    hold_off_within(PATIENCE, files).await
+}
+
+async fn hold_off_within(patience: Duration, files: &Mutex<()>) -> Result<MutexGuard<'_, ()>, Refusal> {
+    let busy = |_| Refusal::busy("its files are being copied; try again when that is done");
+    timeout(patience, files.lock()).await.map_err(busy)
+}
 
 /// Asks where a container's files are reached.
 #[derive(Message)]
@@ -49,5 +65,20 @@ impl Handler<Root> for Container {
             }
             _ => Ok(RootNow::Changing),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_does_not_wait_for_ever_for_a_copy() {
+        let files = Mutex::new(());
+        let refused = actix_rt::System::new().block_on(async {
+            let _copying = hold_off(&files).await.unwrap();
+            hold_off_within(Duration::from_millis(1), &files).await.map(drop).unwrap_err()
+        });
+        assert_eq!(refused.code(), crate::refusal::Code::Busy);
     }
 }

@@ -25,7 +25,7 @@ use crate::id::{ExecId, Name, Signal};
 use crate::refusal::Refusal;
 use crate::tools::exec;
 pub use crate::tools::exec::Streams;
-use crate::tools::process::{Held, start_time};
+use crate::tools::process::Held;
 use crate::tools::terminal::Size;
 use crate::undo::Ground;
 
@@ -50,7 +50,7 @@ pub struct Exec {
     pub container: Name,
     /// Its process in the daemon's pid namespace, until its end.
     pub pid: i32,
-    held: RefCell<Option<Held>>,
+    held: RefCell<Option<Rc<Held>>>,
     terminal: RefCell<Option<OwnedFd>>,
     end: watch::Receiver<End>,
 }
@@ -102,15 +102,13 @@ pub async fn start(
     let container = (plan.id.as_str(), plan.places.bundle.as_path());
     let mut running = exec::start(&ground.crun, container, asked).await?;
     let pid = running.pid;
-    // One that has ended already cannot be held, and needs not be.
-    let held = start_time(pid).and_then(|start| Held::take(pid, start));
     let (sender, end) = watch::channel(None);
     let io = running.take_io().ok_or_else(|| Refusal::internal("its streams are taken already"))?;
     let output = output::read(io.output, &end);
     if let Some(sink) = io.input {
         actix_rt::spawn(input::pour(feed, sink, io.terminal.is_some(), end.clone()));
     }
-    let (held, terminal) = (RefCell::new(held), RefCell::new(io.terminal));
+    let (held, terminal) = (RefCell::new(running.held.clone()), RefCell::new(io.terminal));
     let exec = Exec { id, container: plan.name.clone(), pid, held, terminal, end };
     let watch = async move {
         let ended = running.ended().await.map(|code| {

@@ -6,12 +6,14 @@ mod probe;
 pub mod record;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use actix::prelude::*;
+use actix_rt::task::JoinHandle;
 use tokio::sync::oneshot;
 
 pub use self::check::Check;
+use self::probe::Looked;
 pub use self::record::{Health, Look};
 use super::Container;
 use super::state::Event;
@@ -25,6 +27,8 @@ pub struct Monitor {
     timer: Option<SpawnHandle>,
     /// A look that is under way; it is abandoned by taking the sender away.
     look: Option<Under>,
+    /// What is left of one that took too long, and perhaps cannot be ended.
+    rest: Option<JoinHandle<()>>,
 }
 
 /// A look under way.
@@ -37,7 +41,7 @@ impl Monitor {
     /// The monitor of a container that has not run yet.
     pub fn new(check: Check) -> Self {
         let check = Arc::new(check);
-        Self { check, health: Health::default(), began: Instant::now(), timer: None, look: None }
+        Self { check, health: Health::default(), began: Instant::now(), timer: None, look: None, rest: None }
     }
 }
 
@@ -83,13 +87,26 @@ impl Container {
         let (wanted, abandoned) = oneshot::channel();
         monitor.timer = None;
         monitor.look = Some(Under { began: Instant::now(), wanted: Some(wanted) });
+        if monitor.rest.as_ref().is_some_and(|rest| !rest.is_finished()) {
+            // There is not to be a second one beside it.
+            let now = SystemTime::now();
+            let found = Look { start: now, end: now, exit: None, output: "the last one cannot be ended".to_owned() };
+            return self.looked(Some(found), ctx);
+        }
         let look = probe::look(plan, monitor.check.clone(), ground, abandoned);
         // Goes on to its end where the container is removed meanwhile: what it started is to be reaped.
         let (teller, found) = oneshot::channel();
         actix_rt::spawn(async move {
-            let _ = teller.send(look.await);
+            let Looked { found, rest } = look.await;
+            let _ = teller.send((found, rest.map(actix_rt::spawn)));
         });
-        self.spawn(ctx, found, |actor, found, ctx| actor.looked(found.ok().flatten(), ctx));
+        self.spawn(ctx, found, |actor, told, ctx| {
+            let (found, rest) = told.unwrap_or_default();
+            if let Some(monitor) = &mut actor.monitor {
+                monitor.rest = rest;
+            }
+            actor.looked(found, ctx);
+        });
     }
 
     /// A look is over; what it has found counts unless it was abandoned.

@@ -1,11 +1,12 @@
 //! One look at a container's health: a process in it, ended in time, with all that came of it.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::future::LocalBoxFuture;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::check::Check;
 use super::record::Look;
@@ -26,15 +27,27 @@ const ROUNDS: usize = 8;
 /// How long one that was killed may take to be gone, before it is looked for again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Looks once. None where it was abandoned (`abandoned` ends), or the container does not run any more.
-pub async fn look(
-    plan: Arc<Plan>,
-    check: Arc<Check>,
-    ground: Ground,
-    mut abandoned: oneshot::Receiver<()>,
-) -> Option<Look> {
+/// How long what is left of a look that took too long may take to be ended before that is told.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What came of a look.
+pub struct Looked {
+    /// What it has found. None where it was abandoned, or the container does not run any more.
+    pub found: Option<Look>,
+    /// To be driven to its end: what is left of it cannot be ended yet, as it waits for a disk, say, or is frozen.
+    pub rest: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl From<Option<Look>> for Looked {
+    fn from(found: Option<Look>) -> Self {
+        Self { found, rest: None }
+    }
+}
+
+/// Looks once, or abandons that where `abandoned` ends.
+pub async fn look(plan: Arc<Plan>, check: Arc<Check>, ground: Ground, mut abandoned: oneshot::Receiver<()>) -> Looked {
     let start = SystemTime::now();
-    let told = |exit, output: String| Some(Look { start, end: SystemTime::now(), exit, output });
+    let told = |exit, output: String| Looked::from(Some(Look { start, end: SystemTime::now(), exit, output }));
     let mark = match ExecId::random() {
         Ok(id) => format!("{MARK}={id}"),
         Err(refusal) => return told(None, refusal.to_string()),
@@ -43,23 +56,33 @@ pub async fn look(
     let wishes = Wishes { argv, env: vec![mark.clone()], ..Wishes::default() };
     let (exec, output, watch) = match exec::start(plan.clone(), wishes, None, ground.clone()).await {
         Ok(started) => started,
-        Err(refusal) if refusal.code() == Code::WrongState => return None,
+        Err(refusal) if refusal.code() == Code::WrongState => return None.into(),
         Err(refusal) => return told(None, refusal.to_string()),
     };
-    let mut ended = pin!(futures::future::join(watch, collect(output)));
+    let pid = exec.pid;
+    let mut ended = Box::pin(futures::future::join(watch, collect(output)));
     let in_time = tokio::select! {
         ((), text) = &mut ended => Some(Some(text)),
         () = tokio::time::sleep(check.timeout) => Some(None),
         _ = &mut abandoned => None,
     };
-    if !matches!(in_time, Some(Some(_))) {
-        sweep(&mark, Some(exec.pid), &plan, &ground).await;
-        // One that is frozen ends when it is thawed.
-        ended.await;
+    let is_over = matches!(in_time, Some(Some(_)));
+    let mut rest: LocalBoxFuture<'static, ()> = Box::pin(async move {
+        if !is_over {
+            sweep(&mark, Some(pid), &plan, &ground).await;
+            // One that is frozen ends when it is thawed.
+            ended.await;
+        }
+        sweep(&mark, None, &plan, &ground).await;
+    });
+    if in_time == Some(None) {
+        let is_left = timeout(GRACE, &mut rest).await.is_err();
+        let looked = told(None, format!("it took longer than {:?}", check.timeout));
+        return Looked { rest: is_left.then_some(rest), ..looked };
     }
-    sweep(&mark, None, &plan, &ground).await;
-    match (in_time?, exec.ended().await) {
-        (None, _) => told(None, format!("it took longer than {:?}", check.timeout)),
+    rest.await;
+    match (in_time.flatten(), exec.ended().await) {
+        (None, _) => None.into(),
         (Some(text), Ok(exit)) => told(Some(exit.code), text),
         (Some(_), Err(refusal)) => told(None, refusal.to_string()),
     }
