@@ -29,22 +29,40 @@ use crate::worker::beside;
 /// The images of one root directory. What it works on, and the pulls on their way, outlive an actor that panics.
 pub struct ImageStore {
     shared: Rc<Shared>,
+    /// What is on the disk is known.
+    is_open: bool,
     /// Where its successor comes from.
     fallen: Option<Teller<Self>>,
 }
 
 impl Actor for ImageStore {
     type Context = Context<Self>;
+
+    /// Whoever asks for an image meanwhile waits in the mailbox, and nobody else.
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if self.is_open {
+            return;
+        }
+        let shared = self.shared.clone();
+        let opening = async move { open::open(&shared).await }.into_actor(self);
+        ctx.wait(opening.map(|opened, store, _| {
+            store.is_open = true;
+            if let Err(refusal) = opened {
+                log::error!("image store: what is there cannot be read, and is left as it is: {refusal}");
+                store.shared.index.borrow_mut().doubt();
+            }
+        }));
+    }
 }
 
 impl ImageStore {
-    /// Opens the store under the root directory and starts its actor. What a dead run left half done is swept, and
-    /// said. The time it takes grows with the number of images, not with what is in them.
+    /// Starts the actor of the store under the root directory. It reads the names there, and sweeps what a dead run left
+    /// half done, while the daemon serves already: what that takes grows with the number of names, not with what is in
+    /// their images.
     pub async fn start(config: &Config, tools: &Tools, bus: Bus) -> Result<Post<Self>, Refusal> {
         let root = config.root.join("images");
         let disk = Arc::new(beside(move || Disk::open(root)).await?);
         let shared = Shared::new(disk, tools.clone(), bus, config.max_image_size);
-        open::open(&shared).await?;
         let letting_go = shared.clone();
         shared.keep_on(move || {
             let shared = letting_go.clone();
@@ -66,12 +84,12 @@ impl ImageStore {
     /// Starts the actor, and its successors.
     fn reign(shared: Rc<Shared>) -> Post<Self> {
         let (fallen, falls) = mpsc::unbounded_channel();
-        let (office, post) = Post::of(Self { shared, fallen: Some(fallen) }.start());
+        let (office, post) = Post::of(Self { shared, is_open: false, fallen: Some(fallen) }.start());
         actix_rt::spawn(link::succeed(falls, office, async |mut next: Self, teller| {
             if let Err(refusal) = open::compare(&next.shared).await {
                 log::error!("the image store could not be held against the disk: {refusal}");
             }
-            next.fallen = Some(teller);
+            (next.is_open, next.fallen) = (true, Some(teller));
             next.shared.bus.publish(Kind::Daemon, "images", "recovered", Vec::new());
             Actor::start(next)
         }));
@@ -82,7 +100,7 @@ impl ImageStore {
 impl Drop for ImageStore {
     fn drop(&mut self) {
         let Some(fallen) = self.fallen.take().filter(|_| std::thread::panicking()) else { return };
-        link::fall(&fallen, Self { shared: self.shared.clone(), fallen: None });
+        link::fall(&fallen, Self { shared: self.shared.clone(), is_open: false, fallen: None });
     }
 }
 

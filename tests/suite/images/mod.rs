@@ -71,7 +71,10 @@ impl Place {
     }
 
     async fn open(&self) -> Post<ImageStore> {
-        ImageStore::start(&self.config(), &self.tools, self.bus.clone()).await.unwrap()
+        let store = ImageStore::start(&self.config(), &self.tools, self.bus.clone()).await.unwrap();
+        // Answered when what is there was read.
+        store.send(gantry::images::List).await.unwrap();
+        store
     }
 
     /// Ends the store, and opens it again as the next daemon would.
