@@ -1,11 +1,12 @@
 //! Pulls that are cut off, and disks that are full: what the store is like afterwards, and where the next pull begins.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use gantry::images::{Import, ImportConfig, MeasureUsage, Prune, PullPolicy, Verify, ask, ensure};
+use gantry::images::{Import, ImportConfig, Load, MeasureUsage, Prune, PullPolicy, Save, Verify, ask, ensure};
 use gantry::refusal::Code;
 
 use super::craft::{Layer, Recipe};
@@ -121,7 +122,8 @@ fn what_is_kept_of_pulls_makes_room() {
         std::fs::write(tree.join("noise"), noise(5, 1 << 20)).unwrap();
         let store = place.open().await;
         let kept = root.join("images/partial").join("b".repeat(64));
-        std::fs::write(&kept, vec![1; 7 << 20]).unwrap();
+        // Of what is left, the layer takes most.
+        std::fs::write(&kept, vec![1; (6 << 20) + (600 << 10)]).unwrap();
         let name = super::reference("x");
         let import = || Import { path: tree.clone(), reference: name.clone(), config: ImportConfig::default() };
         assert_eq!(ask(&store, import()).await.unwrap_err().code(), Code::NoSpace);
@@ -268,5 +270,56 @@ fn a_full_disk_leaves_the_store_as_it_was() {
             store.send(gantry::images::Close).await.unwrap();
             until("the store is closed", || !store.holder().connected()).await;
         }
+    });
+}
+
+#[test]
+fn a_full_disk_is_told_by_whatever_meets_it() {
+    on_actix(async {
+        let place = Place::new();
+        let at = |name: &str| place.dir.join(name);
+        let large = noise(4, 9 << 20);
+        let layout = Recipe::of(vec![Layer::new().file("n", &large).tar()]).layout(&at("layout"));
+        run(Command::new("skopeo")
+            .args(["copy", "--quiet", &format!("oci:{}:image", layout.display())])
+            .arg(format!("docker-archive:{}:r.example/a:1", at("docker.tar").display())));
+        for (tree, content) in [("large", &large[..]), ("small", &large[..10_000])] {
+            std::fs::create_dir(at(tree)).unwrap();
+            std::fs::write(at(tree).join("n"), content).unwrap();
+        }
+        let root = at("root");
+        let _mounted = Small::mount(&root, "size=16m");
+        let store = place.open().await;
+        let import = |tree: &str| {
+            let reference = super::reference(&format!("{tree}:1"));
+            ask(&store, Import { path: at(tree), reference, config: ImportConfig::default() })
+        };
+        let load = |path: String| ask(&store, Load { path });
+        drop(import("small").await.unwrap());
+        let state = async || (place.holds().await, ask(&store, MeasureUsage).await.unwrap());
+        let before = state().await;
+        let refused = [
+            import("large").await.unwrap_err(),
+            load(at("docker.tar").display().to_string()).await.unwrap_err(),
+            load(format!("oci:{}", layout.display())).await.unwrap_err(),
+        ];
+        for refusal in refused {
+            assert_eq!(refusal.code(), Code::NoSpace, "{refusal}");
+        }
+        assert_eq!(state().await, before);
+        // An archive is made in the store before it is where it was asked for.
+        let filler = root.join("filler");
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&large[..4096]).is_ok() {}
+        let save = || ask(&store, Save { reference: super::reference("small:1"), path: at("x.tar") });
+        assert_eq!(save().await.unwrap_err().code(), Code::NoSpace);
+        assert!(!at("x.tar").exists());
+        std::fs::remove_file(&filler).unwrap();
+        drop(file);
+        save().await.unwrap();
+        assert_eq!(state().await, before);
+        assert!(ask(&store, Verify { reference: None }).await.unwrap()[0].faults.is_empty());
+        store.send(gantry::images::Close).await.unwrap();
+        until("the store is closed", || !store.holder().connected()).await;
     });
 }
