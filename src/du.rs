@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::walk::{Step, walk};
+
 /// Things of one kind, and the disk that they take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -33,23 +35,16 @@ impl Du {
 
     /// The bytes that a tree takes; none where there is none. What goes away meanwhile counts nothing.
     pub fn tree(&mut self, tree: &Path) -> io::Result<u64> {
-        let (mut sum, mut todo, mut device) = (0_u64, vec![tree.to_owned()], None);
-        while let Some(path) = todo.pop() {
-            let Ok(metadata) = path.symlink_metadata() else { continue };
+        let (mut sum, mut device) = (0_u64, None);
+        walk(tree, |_, metadata| {
             // Only directories are mounted on; a file of an overlay may show the device of one of its layers.
             let is_mounted = metadata.is_dir() && *device.get_or_insert(metadata.dev()) != metadata.dev();
-            if is_mounted || self.is_met(&metadata) {
-                continue;
+            if is_mounted || self.is_met(metadata) {
+                return Step::Past;
             }
             sum = sum.saturating_add(metadata.blocks().saturating_mul(512));
-            if metadata.is_dir() {
-                match std::fs::read_dir(&path) {
-                    Ok(entries) => todo.extend(entries.flatten().map(|entry| entry.path())),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(e) => return Err(e),
-                }
-            }
-        }
+            Step::In
+        })?;
         Ok(sum)
     }
 

@@ -46,9 +46,9 @@ impl Share {
 
     /// Takes `count` bytes more, if there is room for them.
     pub fn load(self: &Arc<Self>, count: usize) -> Option<Load> {
-        let held = self.held.load(Relaxed) + count;
-        (!self.is_spent(held)).then(|| {
-            self.set(held);
+        (!self.is_spent(self.held.load(Relaxed) + count)).then(|| {
+            self.held.fetch_add(count, Relaxed);
+            self.intake.held.fetch_add(count, Relaxed);
             Load { share: self.clone(), count }
         })
     }
@@ -67,7 +67,8 @@ impl Drop for Share {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.share.set(self.share.held.load(Relaxed) - self.count);
+        self.share.held.fetch_sub(self.count, Relaxed);
+        self.share.intake.held.fetch_sub(self.count, Relaxed);
     }
 }
 

@@ -31,9 +31,10 @@
 //! The leaves: [`wire`] (lines, words, arguments, replies), [`id`] (names, valid by construction), [`refusal`] (the
 //! closed list of error codes), [`events`] (the bus), [`journal`] (what was made, written down before), [`link`] (how a
 //! death is noticed, and a successor found), [`fault`] (where tests have it fail), [`config`], [`logging`], [`cgroup`],
-//! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`intake`] (what
-//! clients have sent), [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are watched), [`worker`] (where
-//! blocking work goes), [`memory`] (how little of it is left).
+//! [`overlay`] (what an overlay has changed), [`du`] (what trees take on the disk), [`intake`] (what clients have sent),
+//! [`outbox`] (what waits to be written), [`readiness`] (descriptors that are watched), [`changes`] (files that are
+//! watched), [`worker`] (where blocking work goes), [`walk`] (trees, entry by entry), [`removal`] (of trees, however deep),
+//! [`memory`] (how little of it is left), [`oom`] (whom the kernel ends first).
 //!
 //! # One thread
 //!
@@ -66,15 +67,18 @@ pub mod link;
 pub mod logging;
 pub mod memory;
 pub mod network;
+pub mod oom;
 pub mod outbox;
 pub mod overlay;
 pub mod readiness;
 pub mod refusal;
+pub mod removal;
 pub mod session;
 pub mod supervisor;
 pub mod tools;
 pub mod undo;
 pub mod verbs;
 pub mod volumes;
+pub mod walk;
 pub mod wire;
 pub mod worker;

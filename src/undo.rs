@@ -16,6 +16,7 @@ use crate::journal::Step;
 use crate::link::Post;
 use crate::network::{self, Network};
 use crate::refusal::Refusal;
+use crate::removal;
 use crate::tools::crun::Crun;
 use crate::tools::{Tools, process};
 use crate::worker::beside;
@@ -69,10 +70,7 @@ async fn one(step: &Step, ground: &Ground) -> Result<(), Refusal> {
             let path = path.clone();
             beside(move || unmount(&path)).await
         }
-        Step::Tree { path } => {
-            let path = path.clone();
-            beside(move || remove_tree(&path)).await
-        }
+        Step::Tree { path } => removal::beside(path.clone()).await,
     }
 }
 
@@ -108,17 +106,5 @@ fn unmount(path: &Path) -> Result<(), Refusal> {
     match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         Err(e) => Err(Refusal::errno(path.display(), e)),
-    }
-}
-
-fn remove_tree(path: &Path) -> Result<(), Refusal> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(e) => Err(e),
-    };
-    match removed {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Refusal::io(path.display(), &e)),
-        _ => Ok(()),
     }
 }

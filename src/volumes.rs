@@ -13,7 +13,8 @@ use crate::du::{Du, Taken};
 use crate::events::{Bus, Kind};
 use crate::id::{Name, VolumeName};
 use crate::refusal::Refusal;
-use crate::worker::{beside, look};
+use crate::removal;
+use crate::worker::{self, beside};
 
 /// The volumes. One thread's; cheap to clone.
 #[derive(Clone)]
@@ -83,7 +84,7 @@ impl Volumes {
     pub fn sweep(root: &Path) {
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with('.') {
-                remove_tree(&entry.path());
+                warn_of(&entry.path(), removal::remove(&entry.path()));
             }
         }
     }
@@ -105,28 +106,33 @@ impl Volumes {
         Ok((Held { users: self.users.clone(), volume: name.clone(), by: by.clone() }, made))
     }
 
-    /// Removes one that nobody uses.
+    /// Removes one that nobody uses: at once for everyone, though its files may take a while.
     pub async fn remove(&self, name: &VolumeName) -> Result<(), Refusal> {
+        let gone = self.take_away(name).await?;
+        warn_of(&gone, removal::beside(gone.clone()).await);
+        self.bus.publish(Kind::Volume, name.as_str(), "remove", Vec::new());
+        Ok(())
+    }
+
+    /// Gives the volume a name that none can have, and that no other has which is being removed.
+    async fn take_away(&self, name: &VolumeName) -> Result<PathBuf, Refusal> {
         let _turn = self.turn.lock().await;
         let users = self.users.of(name);
         if !users.is_empty() {
             let users = users.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
             return Err(Refusal::in_use(format_args!("the volume {name} is used by {users}")));
         }
-        let (path, gone) = (self.root.join(name.as_str()), self.root.join(format!(".{name}")));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let (path, gone) = (self.root.join(name.as_str()), self.root.join(format!(".{now}-{name}")));
         let named = name.clone();
-        beside(move || {
-            // At once for everyone; what a crash leaves of it is swept.
-            fs::rename(&path, &gone).map_err(|e| match e.kind() {
-                std::io::ErrorKind::NotFound => Refusal::not_found(format_args!("no volume {named}")),
-                _ => Refusal::io(path.display(), &e),
-            })?;
-            remove_tree(&gone);
-            Ok(())
+        beside(move || match fs::rename(&path, &gone) {
+            Ok(()) => Ok(gone),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(Refusal::not_found(format_args!("no volume {named}")))
+            }
+            Err(e) => Err(Refusal::io(path.display(), &e)),
         })
-        .await?;
-        self.bus.publish(Kind::Volume, name.as_str(), "remove", Vec::new());
-        Ok(())
+        .await
     }
 
     /// Removes those that nobody uses, and tells their names.
@@ -166,8 +172,8 @@ impl Volumes {
     pub async fn measure(&self) -> Result<Taken, Refusal> {
         let count = self.list().await?.len();
         let root = self.root.clone();
-        let bytes = look(move || Du::default().tree(&root)).await?;
-        Ok(Taken { count, bytes: bytes.map_err(|e| Refusal::io("measuring volumes", &e))? })
+        let measured = move || Du::default().tree(&root).map_err(|e| Refusal::io("measuring volumes", &e));
+        Ok(Taken { count, bytes: worker::long(measured).await? })
     }
 
     /// Tells whether it was made now.
@@ -201,8 +207,9 @@ pub fn data_dir(root: &Path, name: &VolumeName) -> PathBuf {
     root.join(name.as_str()).join("data")
 }
 
-fn remove_tree(path: &Path) {
-    if let Err(e) = fs::remove_dir_all(path) {
+/// What could not be removed is tried again at the next start.
+fn warn_of(path: &Path, removed: Result<(), impl std::fmt::Display>) {
+    if let Err(e) = removed {
         log::warn!("{}: {e}", path.display());
     }
 }

@@ -2,9 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::refusal::Refusal;
+
+/// How many threads may do blocking work at once; they end when they have had none for ten seconds.
+pub const WORKERS: usize = 8;
+/// Turns of work that may take long.
+static LONG: Semaphore = Semaphore::const_new(WORKERS / 4);
 
 /// Runs `work` on a worker. Once begun it is finished, also where nobody waits for it any more.
 pub async fn beside<T: Send + 'static>(
@@ -19,6 +24,24 @@ pub async fn look<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
     let begun = begun.map_err(|_| Refusal::out_of_memory("no thread could be begun for it; try again later"))?;
     begun.await.map_err(|e| Refusal::internal(format_args!("a worker died: {e}")))
+}
+
+/// The same for work that may take long: no more than a quarter of the workers are ever busy with such, so that what is
+/// short finds one.
+pub async fn long<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    let turn = long_turn().await;
+    // The turn is over when the work is, whether or not anybody still waits for it.
+    beside(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+}
+
+/// A turn to do what may take long, for who has something to do between having it and doing that.
+pub async fn long_turn() -> Option<SemaphorePermit<'static>> {
+    // It is never closed.
+    LONG.acquire().await.ok()
 }
 
 /// Runs `work` on a thread of its own with `stack` bytes: what takes as long as a client pleases, or changes the thread

@@ -3,6 +3,7 @@
 //! Sources: kernel `Documentation/admin-guide/cgroup-v1/` and `cgroup-v2.rst`.
 
 pub mod freezer;
+pub mod helpers;
 pub mod limits;
 mod own;
 mod ready;

@@ -20,6 +20,7 @@ pub mod layer;
 pub mod limits;
 pub mod log;
 pub mod log_files;
+pub mod mount_points;
 mod networks;
 mod phase;
 pub mod plan;

@@ -13,7 +13,7 @@ use super::limits::Ulimit;
 use super::raw::Raw;
 use super::restart::{Pace, Policy, Restarts};
 use super::seccomp::{Filter, Profiles};
-use super::security::{self, Capabilities, Security};
+use super::security::{Capabilities, Security};
 use super::state::Rules;
 use super::storage::Storage;
 use super::user::{self, User};
@@ -22,6 +22,7 @@ use super::volumes::{self, Bind};
 use crate::config::LogBounds;
 use crate::id::{ContainerId, Name, NetworkMode, Networking, Publish, Signal};
 use crate::images::Image;
+use crate::oom;
 use crate::refusal::Refusal;
 use crate::tools::init;
 use crate::tools::terminal::Size;
@@ -146,6 +147,8 @@ pub struct Places {
     pub data: PathBuf,
     /// The bundle: runtime spec, generated `/etc` files, conmon's sockets; in the run directory.
     pub bundle: PathBuf,
+    /// The lowest layer of the overlay, which all containers share.
+    pub mount_points: PathBuf,
     /// Where named volumes are kept.
     pub volumes: PathBuf,
     /// The cgroup, from a hierarchy's root.
@@ -282,7 +285,7 @@ impl Plan {
             user,
             hostname,
             capabilities,
-            oom_score_adj: security::oom_score_adj(),
+            oom_score_adj: oom::of_containers(),
             seccomp: profiles.filter(&wishes.security, capabilities)?,
             devices: devices::find(&wishes.devices, wishes.security.privileged)?,
             binds: volumes::plan(&wishes, &image.volumes, &places)?,

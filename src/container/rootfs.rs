@@ -36,33 +36,33 @@ fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {
 /// marker in the work directory that makes the next mount fail until it is removed (kernel `overlayfs.rst`). The two that
 /// are off, though a host may have them on: each entry of the upper directory is to say everything by itself.
 pub fn mount_overlay(lower: &Path, places: &Places) -> Result<(), Refusal> {
-    mount_of(lower, &places.data, places)
+    mount_of([lower, &places.mount_points], &places.data, places)
 }
 
 /// The same where the container has ids of its own: what is on the disk stays as the container sees it. The thread must
 /// be one that ends, for it becomes the container's root: whoever mounts an overlay makes the files in its upper directory.
 pub fn mount_mapped(lower: &Path, places: &Places, ids: &Ids) -> Result<(), Refusal> {
-    let (lower, data) = (ids.mapped(lower)?, ids.mapped(&places.data)?);
-    let at = |name: &str| places.data.join(name);
-    let (lower, data) = (Attached::at(at("lower"), &lower)?, Attached::at(at("mapped"), &data)?);
+    let mapped = |name: &str, dir: &Path| Attached::at(places.data.join(name), &ids.mapped(dir)?);
+    let (lower, lowest) = (mapped("lower", lower)?, mapped("lowest", &places.mount_points)?);
+    let data = mapped("mapped", &places.data)?;
     userns::become_root_of(ids.first)?;
-    mount_of(lower.path(), data.path(), places)
+    mount_of([lower.path(), lowest.path()], data.path(), places)
 }
 
-fn mount_of(lower: &Path, data: &Path, places: &Places) -> Result<(), Refusal> {
+fn mount_of(lowers: [&Path; 2], data: &Path, places: &Places) -> Result<(), Refusal> {
     let marker = places.work().join("work/incompat");
     if marker.exists() {
         fs::remove_dir_all(&marker).map_err(|e| Refusal::io(marker.display(), &e))?;
     }
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile,redirect_dir=off,metacopy=off",
-        escaped(lower),
+        lowers.map(escaped).join(":"),
         escaped(&data.join("upper")),
         escaped(&data.join("work"))
     );
     let target = places.rootfs();
     mount(Some("overlay"), &target, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
-        .map_err(|e| Refusal::errno(format_args!("overlay of {} on {}", lower.display(), target.display()), e))
+        .map_err(|e| Refusal::errno(format_args!("overlay of {} on {}", lowers[0].display(), target.display()), e))
 }
 
 /// The root directory of an overlay shows the upper one's mode and owner.

@@ -220,13 +220,6 @@ pub fn sysctl(text: &str) -> Result<(String, String), Refusal> {
     }
 }
 
-/// What a container's processes are to have for `oom_score_adj` (proc(5)) where they would inherit a protection that was
-/// meant for the daemon alone: systemd's `OOMScoreAdjust=`, say. To go up from there needs no privilege.
-pub fn oom_score_adj() -> Option<i32> {
-    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()?;
-    (own < 0).then_some(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,24 +22,25 @@ use tokio::sync::{Notify, Semaphore};
 use crate::cgroup::Cgroups;
 use crate::changes::Changes;
 use crate::config::Config;
+use crate::container::mount_points;
 use crate::engine::{Engine, Sampler};
 use crate::events::{Bus, Kind};
 use crate::images::ImageStore;
 use crate::link::Post;
 use crate::memory;
 use crate::network::{self, Network};
+use crate::oom;
 use crate::outbox::Postage;
 use crate::refusal::Refusal;
 use crate::supervisor::{Grounds, Supervisor};
 use crate::tools::crun::Crun;
-use crate::tools::{Tools, orphans};
+use crate::tools::{Tools, orphans, spawn};
 use crate::undo::Ground;
 use crate::verbs;
 use crate::volumes::Volumes;
+use crate::worker;
 
-/// How many threads may do blocking work at once; they end when they have had none for ten seconds.
-const WORKERS: usize = 8;
-/// Their stacks, in bytes: they make system calls, and nothing deep.
+/// The stacks of workers, in bytes: they make system calls, and nothing deep.
 const WORKER_STACK: usize = 256 << 10;
 /// How many tasks have their turn before the kernel is asked what else has happened: a new client waits for no more.
 const TASKS_A_LOOK: u32 = 16;
@@ -82,6 +83,11 @@ impl Dirs {
         self.root.join("containers")
     }
 
+    /// What lies below every container's files.
+    fn mount_points(&self) -> PathBuf {
+        self.root.join("mount-points")
+    }
+
     /// Named volumes, which outlive us.
     fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
@@ -93,6 +99,7 @@ pub fn run(config: Config) -> Result<(), Refusal> {
     let began = Instant::now();
     let given = manager::Given::take(&config)?;
     prepare_process()?;
+    oom::protect();
     memory::guard(Cgroups::discover().ok().and_then(|cgroups| cgroups.own_memory_limit()));
     let runtime = runtime()?;
     let lived = runtime.block_on(live(config, given, began));
@@ -135,7 +142,7 @@ fn runtime() -> Result<actix_rt::SystemRunner, Refusal> {
     let made = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_A_LOOK)
-        .max_blocking_threads(WORKERS)
+        .max_blocking_threads(worker::WORKERS)
         .thread_stack_size(WORKER_STACK)
         .build();
     let runtime = made.map_err(|e| Refusal::io("the runtime", &e))?;
@@ -213,16 +220,28 @@ async fn serve(
     Ok(())
 }
 
+/// Has the tools live elsewhere, where the daemon has a limit of memory: they would use up what is its own.
+fn keep_tools_apart(cgroups: &Cgroups, config: &Config) {
+    if cgroups.own_memory_limit().is_some() {
+        match cgroups.helpers(&config.cgroup_parent()) {
+            Ok(helpers) => spawn::keep_apart(helpers),
+            Err(e) => log::warn!("tools are counted against the daemon's own limit of memory: {e}"),
+        }
+    }
+}
+
 /// Starts the actors above the network, those below first.
 async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Result<Engine, Refusal> {
     let Basis { bus, tools, network } = basis;
     let cgroups = Cgroups::discover().map_err(|e| Refusal::io("the mount table", &e))?;
     let images = ImageStore::start(&config, &tools, bus.clone()).await?;
+    keep_tools_apart(&cgroups, &config);
     let crun = Crun::new(tools.clone(), dirs.crun());
     let ground = Ground { tools, crun, network, cgroups: Rc::new(cgroups), changes: Changes::start() };
     let grounds = Grounds {
         data: dirs.containers(),
         bundles: dirs.bundles(),
+        mount_points: dirs.mount_points(),
         journals: dirs.journals(),
         volumes: dirs.volumes(),
         cgroup: config.cgroup_parent(),
@@ -253,7 +272,7 @@ fn make_dirs(dirs: &Dirs) -> Result<(), Refusal> {
     for dir in [dirs.journals(), dirs.bundles(), dirs.crun(), dirs.containers(), dirs.volumes()] {
         make_dir(&dir, 0o700)?;
     }
-    Ok(())
+    mount_points::make(&dirs.mount_points())
 }
 
 fn make_dir(dir: &Path, mode: u32) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use futures::StreamExt;
 
 use super::Dirs;
+use crate::cgroup::helpers;
 use crate::config::Config;
 use crate::journal::{Journal, Step};
 use crate::network;
@@ -52,8 +53,8 @@ async fn one(journal: PathBuf, ground: &Ground) {
 /// What no journal tells of: the run directory may have been lost with a reboot, and the root was not.
 async fn strays(dirs: &Dirs, ground: &Ground, config: &Config) {
     let parent = config.cgroup_parent();
-    let cgroups =
-        ground.cgroups.children(&parent).into_iter().map(|name| Step::Cgroup { path: format!("{parent}/{name}") });
+    let cgroups = ground.cgroups.children(&parent).into_iter().filter(|name| name != helpers::NAME);
+    let cgroups = cgroups.map(|name| Step::Cgroup { path: format!("{parent}/{name}") });
     let places = [dirs.bundles(), dirs.crun(), dirs.containers()];
     let trees = places.iter().flat_map(|dir| entries(dir)).map(|path| Step::Tree { path });
     let steps: Vec<Step> = cgroups.chain(trees).collect();

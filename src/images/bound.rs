@@ -1,6 +1,7 @@
 //! How much disk one image may take: what is a few kilobytes long as a layer may be terabytes as a tree, by mischief or
 //! by mistake.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::pin::pin;
@@ -9,14 +10,17 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 
 use crate::refusal::Refusal;
+use crate::walk::{Step, walk};
 use crate::worker::look;
 
 /// How often a tree that grows is looked at, at most. The kernel tells of every file, which would be far more than this.
 const LOOK: Duration = Duration::from_millis(500);
 /// How much longer than the look itself the rest is until the next.
 const REST: u32 = 10;
+/// How long it is at most, however slow the disk: so long a tree may grow without a look.
+const REST_MAX: Duration = Duration::from_secs(5);
 /// What a file counts for at least, in bytes: an empty one takes an inode and a name.
-const FILE_MIN: u64 = 4096;
+pub const FILE_MIN: u64 = 4096;
 
 /// The bound, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +55,16 @@ impl Bound {
                 Either::Right(_) => {
                     let begun = Instant::now();
                     self.admit(measure(root, max).await?)?;
-                    rest = LOOK.max(begun.elapsed() * REST);
+                    rest = rest_after(begun.elapsed());
                 }
             }
         }
     }
+}
+
+/// How long the rest is behind a look that took so long.
+fn rest_after(look: Duration) -> Duration {
+    look.saturating_mul(REST).clamp(LOOK, REST_MAX)
 }
 
 fn too_large(max: u64) -> Refusal {
@@ -70,15 +79,30 @@ async fn measure(root: &Path, max: u64) -> Result<u64, Refusal> {
 /// What a tree takes, or something beyond `max` where it takes more. It may be growing: what cannot be looked at counts
 /// nothing.
 fn size(root: &Path, max: u64) -> u64 {
-    let (mut sum, mut todo) = (0_u64, vec![root.to_owned()]);
-    while let Some(path) = todo.pop().filter(|_| sum <= max) {
-        let Ok(metadata) = path.symlink_metadata() else { continue };
+    let mut sum = 0_u64;
+    let count = |_: &Path, metadata: &Metadata| {
         // A file of many names is counted in parts.
         let takes = (metadata.blocks().saturating_mul(512) / metadata.nlink().max(1)).max(FILE_MIN);
         sum = sum.saturating_add(takes);
-        if metadata.is_dir() {
-            todo.extend(std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
-        }
+        if sum > max { Step::End } else { Step::In }
+    };
+    match walk(root, count) {
+        // Nobody knows what lies deeper down.
+        Ok(false) => u64::MAX,
+        _ => sum,
     }
-    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_tree_grows_for_long_without_a_look() {
+        let seconds = Duration::from_secs;
+        assert_eq!(rest_after(Duration::ZERO), LOOK);
+        assert_eq!(rest_after(Duration::from_millis(200)), seconds(2));
+        assert_eq!(rest_after(seconds(60)), REST_MAX);
+        assert_eq!(rest_after(Duration::MAX), REST_MAX);
+    }
 }

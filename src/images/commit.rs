@@ -82,7 +82,8 @@ pub async fn commit(shared: &Shared, commit: Commit, name: ImageRef) -> Result<A
         Ok(layout)
     })
     .await?;
-    unpack::unpack(shared, Copied { staging, layout, name, registry: None, docker_config: None, wanted: None }).await
+    unpack::unpack(shared, Copied { staging, layout, name, registry: None, docker_config: None, wanted: None }, &[])
+        .await
 }
 
 /// The base's layers, each under one name more.

@@ -1,37 +1,63 @@
 //! Whether two trees are the same: names, kinds, owners, modes, times, attributes and contents.
 
-use std::collections::BTreeSet;
-use std::ffi::{CStr, CString, OsString};
+use std::ffi::{CStr, CString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use crate::walk::{Step, walk};
 
 /// How many differences are told.
 const TOLD_MAX: usize = 8;
 
 /// What differs in `found` from `expected`, in a line each; nothing where they are the same.
 pub fn differences(expected: &Path, found: &Path) -> std::io::Result<Vec<String>> {
-    let (mut told, mut todo) = (Vec::new(), vec![std::path::PathBuf::new()]);
-    while let Some(at) = todo.pop() {
-        if told.len() >= TOLD_MAX {
-            told.push("and maybe more".to_owned());
-            break;
-        }
-        let (one, other) = (expected.join(&at), found.join(&at));
-        let what = difference(&one, &other)?;
-        if let Some(what) = what {
-            told.push(format!("/{}: {what}", at.display()));
-        } else if one.symlink_metadata()?.is_dir() {
-            let names: BTreeSet<OsString> = names(&one)?.union(&names(&other)?).cloned().collect();
-            todo.extend(names.into_iter().map(|name| at.join(name)));
-        }
+    let (mut told, mut failed) = (Told(Vec::new()), None);
+    let is_all = walk(expected, |one, metadata| {
+        let at = one.strip_prefix(expected).unwrap_or(one);
+        look(at, metadata.is_dir(), one, &found.join(at), &mut told).unwrap_or_else(|e| {
+            failed = Some(e);
+            Step::End
+        })
+    })?;
+    match failed {
+        Some(e) => return Err(e),
+        None if !is_all => drop(told.tell(Path::new(""), "deeper than can be looked at")),
+        None => {}
     }
-    Ok(told)
+    Ok(told.0)
 }
 
-fn names(dir: &Path) -> std::io::Result<BTreeSet<OsString>> {
-    std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name())).collect()
+/// What was found, up to a bound.
+struct Told(Vec<String>);
+
+impl Told {
+    /// Tells of one difference more, and whether to go on.
+    fn tell(&mut self, at: &Path, what: &str) -> Step {
+        if self.0.len() >= TOLD_MAX {
+            self.0.push("and maybe more".to_owned());
+            return Step::End;
+        }
+        self.0.push(format!("/{}: {what}", at.display()));
+        Step::Past
+    }
+}
+
+/// Looks at what lies at `at` in both trees, and at what only the second has in there.
+fn look(at: &Path, is_dir: bool, one: &Path, other: &Path, told: &mut Told) -> std::io::Result<Step> {
+    if let Some(what) = difference(one, other)? {
+        return Ok(told.tell(at, what));
+    }
+    if is_dir {
+        for entry in std::fs::read_dir(other)? {
+            let name = entry?.file_name();
+            if one.join(&name).symlink_metadata().is_err() && told.tell(&at.join(name), "surplus") == Step::End {
+                return Ok(Step::End);
+            }
+        }
+    }
+    Ok(Step::In)
 }
 
 fn difference(one: &Path, other: &Path) -> std::io::Result<Option<&'static str>> {

@@ -77,12 +77,20 @@ struct Raw {
     shell: Option<Vec<String>>,
 }
 
+/// The longest document, in bytes: each of an image's names holds what is read of it in memory.
+const BYTES_MAX: usize = 1 << 20;
+/// The most words, keys and values in it.
+const PARTS_MAX: usize = 10_000;
+
 impl Document {
-    /// Reads a document. Refused with `tool-failed` where it is none, or where a word holds a NUL, which no process
-    /// could be given.
+    /// Reads a document. Refused with `tool-failed` where it is none or far larger than any tool makes one, or where a
+    /// word holds a NUL, which no process could be given.
     pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let wrong =
             |why: &dyn std::fmt::Display| Refusal::tool_failed(format_args!("the image's configuration: {why}"));
+        if bytes.len() > BYTES_MAX {
+            return Err(wrong(&format_args!("more than {BYTES_MAX} bytes")));
+        }
         let raw: RawDocument = serde_json::from_slice(bytes).map_err(|e| wrong(&e))?;
         let platform =
             Platform { os: raw.os, architecture: raw.architecture, variant: raw.variant.unwrap_or_default() };
@@ -90,11 +98,42 @@ impl Document {
         if config.words().any(|word| word.contains('\0')) {
             return Err(wrong(&"a word holds a NUL"));
         }
-        Ok(Self { created: raw.created, platform, config })
+        if config.parts() > PARTS_MAX {
+            return Err(wrong(&format_args!("more than {PARTS_MAX} words in it")));
+        }
+        Ok(Self { created: raw.created.filter(|text| is_time(text)), platform, config })
+    }
+}
+
+/// The longest text that is taken for a time, in bytes: nobody counts finer than in nanoseconds.
+const TIME_MAX: usize = 40;
+
+/// Whether a text has the form of a time as RFC 3339 has it.
+fn is_time(text: &str) -> bool {
+    let form: String = text.chars().take(TIME_MAX).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let Some(rest) = form.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let zone = rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches('0'));
+    text.len() <= TIME_MAX && matches!(zone, "Z" | "+00:00" | "-00:00")
+}
+
+/// How many values there are in one.
+fn parts(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(parts).sum::<usize>(),
+        Value::Object(map) => 1 + map.values().map(parts).sum::<usize>(),
+        _ => 1,
     }
 }
 
 impl ImageConfig {
+    /// How many words, keys and values it has.
+    fn parts(&self) -> usize {
+        let lists = [&self.entrypoint, &self.cmd, &self.env, &self.exposed_ports, &self.volumes, &self.shell];
+        lists.iter().map(|list| list.len()).sum::<usize>()
+            + self.labels.len()
+            + self.healthcheck.as_ref().map_or(0, parts)
+    }
+
     /// What becomes part of a process.
     fn words(&self) -> impl Iterator<Item = &String> {
         self.entrypoint.iter().chain(&self.cmd).chain(&self.env).chain([&self.workdir])
@@ -137,6 +176,27 @@ mod tests {
         assert_eq!((config.volumes, config.stop_signal), (vec!["/a".to_owned(), "/b".to_owned()], None));
         assert!(config.healthcheck.is_some() && config.entrypoint.is_empty());
         assert_eq!(Document::read(b"{}").unwrap().config, ImageConfig::default());
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_refused() {
+        let refused = |config: String| Document::read(format!(r#"{{"config":{config}}}"#).as_bytes()).is_err();
+        let list = |many: usize| vec!["\"\""; many].join(",");
+        assert!(!refused(format!(r#"{{"Env":[{}]}}"#, list(9000))));
+        assert!(refused(format!(r#"{{"Env":[{}]}}"#, list(11_000))));
+        assert!(refused(format!(r#"{{"Healthcheck":{{"Test":[[{}]]}}}}"#, list(11_000))));
+        assert!(refused(format!(r#"{{"Env":["{}"]}}"#, "x".repeat(1 << 20))));
+    }
+
+    #[test]
+    fn a_time_is_one_or_none() {
+        let created = |text: &str| Document::read(format!(r#"{{"created":"{text}"}}"#).as_bytes()).unwrap().created;
+        for time in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.123456789Z", "0001-01-01T00:00:00.5-07:30"] {
+            assert_eq!(created(time).as_deref(), Some(time));
+        }
+        for none in ["", "yesterday", "2026-01-01T00:00:00", "2026-01-01T00:00:00Z-07:30", "2026-01-01 é00:00"] {
+            assert_eq!(created(none), None, "{none}");
+        }
     }
 
     #[test]

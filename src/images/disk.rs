@@ -15,15 +15,18 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use super::bound::Bound;
 use super::digest::Digest;
+use crate::du::Du;
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
+use crate::removal;
 
 /// The longest document (manifest, configuration, record) that is read into memory.
 const DOCUMENT_MAX: u64 = 8 << 20;
@@ -44,8 +47,8 @@ pub struct Disk {
 pub struct NameFile {
     /// Where it is.
     pub path: PathBuf,
-    /// What it says.
-    pub bytes: Vec<u8>,
+    /// What it says, where it can be read.
+    pub bytes: Result<Vec<u8>, Refusal>,
     /// When it was last used.
     pub used: SystemTime,
 }
@@ -53,6 +56,8 @@ pub struct NameFile {
 /// What the images in the store need; all else is refuse.
 #[derive(Debug, Default)]
 pub struct Keep {
+    /// All there is: what somebody needs is not known.
+    pub all: bool,
     /// Blobs.
     pub blobs: HashSet<String>,
     /// Trees, by manifest.
@@ -64,10 +69,10 @@ pub struct Keep {
 pub struct Swept {
     /// Blobs.
     pub blobs: usize,
-    /// Bytes in them.
-    pub bytes: u64,
     /// Trees.
     pub trees: usize,
+    /// Bytes of disk that come free of both, where that was to be measured.
+    pub bytes: u64,
 }
 
 impl Disk {
@@ -127,14 +132,9 @@ impl Disk {
     pub fn discard(&self, path: &Path) -> std::io::Result<()> {
         let trash = self.fresh("trash");
         std::fs::rename(path, &trash)?;
-        let delete = move || {
-            if let Err(e) = remove(&trash) {
-                log::warn!("{}: {e}", trash.display());
-            }
-        };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(delete)),
-            Err(_) => delete(),
+            Ok(runtime) => drop(runtime.spawn(async move { warn_of(removal::beside(trash).await) })),
+            Err(_) => warn_of(removal::remove(&trash)),
         }
         Ok(())
     }
@@ -144,7 +144,11 @@ impl Disk {
         let dir = self.root.join("names");
         let mut names = Vec::new();
         for path in list(&dir)? {
-            let bytes = read_document(&path)?;
+            if !path.symlink_metadata().is_ok_and(|file| file.is_file()) {
+                log::warn!("image store: {} is nothing of the store's", path.display());
+                continue;
+            }
+            let bytes = read_document(&path);
             let used = path.metadata().and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
             names.push(NameFile { path, bytes, used });
         }
@@ -168,6 +172,34 @@ impl Disk {
         })
     }
 
+    /// Writes the files of several names: all of them or, where one fails, none.
+    pub fn put_names(&self, names: &[(ImageRef, Vec<u8>)]) -> Result<(), Refusal> {
+        let mut written = Vec::new();
+        let put = names.iter().try_for_each(|(name, bytes)| {
+            // What it said before is kept under one name more: to bring that back takes no room on a disk that is full.
+            let (path, before) = (self.name_file(name), self.fresh("before"));
+            match std::fs::hard_link(&path, &before) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Refusal::io(path.display(), &e)),
+                _ => {}
+            }
+            self.put_name(name, bytes, false).inspect_err(|_| drop(std::fs::remove_file(&before)))?;
+            written.push((path, before));
+            Ok(())
+        });
+        for (path, before) in written {
+            let settled = match &put {
+                Ok(()) => std::fs::remove_file(&before),
+                Err(_) => std::fs::rename(&before, &path).or_else(|_| std::fs::remove_file(&path)),
+            };
+            if let Err(e) = settled
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                log::warn!("{}: {e}", path.display());
+            }
+        }
+        put
+    }
+
     /// Notes that a name was in use until now.
     pub fn touch_name(&self, name: &ImageRef) {
         let touched = std::fs::File::open(self.name_file(name)).and_then(|file| file.set_modified(SystemTime::now()));
@@ -187,19 +219,23 @@ impl Disk {
         }
     }
 
-    /// Takes away every blob and tree that is not to be kept.
-    pub fn sweep(&self, keep: &Keep) -> Result<Swept, Refusal> {
+    /// Takes away every blob and tree that is not to be kept; what is to come free is measured before with `du`.
+    pub fn sweep(&self, keep: &Keep, mut du: Option<Du>) -> Result<Swept, Refusal> {
         let mut swept = Swept::default();
+        let mut takes = |path: &Path| du.as_mut().map_or(Ok(0), |du| du.tree(path)).unwrap_or_default();
         for path in list(&self.root.join("blobs/sha256"))? {
-            if !is_in(&keep.blobs, &path) {
+            if !keep.all && !is_in(&keep.blobs, &path) {
                 swept.blobs += 1;
-                swept.bytes += path.metadata().map_or(0, |file| file.len());
-                remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
+                // Of what has a further name somebody's work has need.
+                let is_last = path.symlink_metadata().is_ok_and(|file| file.nlink() == 1);
+                swept.bytes += if is_last { takes(&path) } else { 0 };
+                removal::remove(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
         for path in list(&self.root.join("rootfs"))? {
-            if !is_in(&keep.trees, &path) {
+            if !keep.all && !is_in(&keep.trees, &path) {
                 swept.trees += 1;
+                swept.bytes += takes(&path);
                 self.discard(&path).map_err(|e| Refusal::io(path.display(), &e))?;
             }
         }
@@ -211,15 +247,31 @@ impl Disk {
     fn sweep_partial(&self, keep: &Keep) {
         for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
             if is_in(&keep.blobs, &path) || is_old(&path) {
-                let _ = remove(&path);
+                let _ = removal::remove(&path);
             }
         }
     }
 
-    /// Takes away all of it.
-    pub fn clear_partial(&self) {
-        for path in list(&self.root.join(PARTIAL)).unwrap_or_default() {
-            let _ = remove(&path);
+    /// Takes away all of it; gives the bytes of disk that come free.
+    pub fn clear_partial(&self) -> u64 {
+        let partial = list(&self.root.join(PARTIAL)).unwrap_or_default();
+        let takes = |path: &Path| path.symlink_metadata().map_or(0, |file| file.blocks().saturating_mul(512));
+        let freed =
+            partial.iter().map(|path| (takes(path), removal::remove(path))).filter(|(_, removed)| removed.is_ok());
+        freed.map(|(bytes, _)| bytes).sum()
+    }
+
+    /// Takes away the oldest of it, so that `bound` lets in what is left.
+    pub fn trim_partial(&self, bound: Bound) {
+        let partial = list(&self.root.join(PARTIAL)).unwrap_or_default().into_iter();
+        let mut files: Vec<_> = partial.filter_map(|path| Some((path.symlink_metadata().ok()?, path))).collect();
+        files.sort_by_key(|(file, _)| std::cmp::Reverse((file.ctime(), file.ctime_nsec())));
+        let mut sum = 0_u64;
+        for (file, path) in files {
+            sum = sum.saturating_add(file.len());
+            if bound.admit(sum).is_err() {
+                let _ = removal::remove(&path);
+            }
         }
     }
 
@@ -279,11 +331,17 @@ impl Drop for Staging {
     }
 }
 
-/// Reads a file that is a document: one too long to be one is refused.
+/// Reads a file that is a document: what is no file, or too long to be one, is refused.
 pub fn read_document(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let unreadable = |e: std::io::Error| Refusal::io(path.display(), &e);
+    // A FIFO would have us wait until somebody writes to it.
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = file.map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(Refusal::bad_value(format_args!("{}: not a file", path.display())));
+    }
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|e| Refusal::io(path.display(), &e))?;
+    file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > DOCUMENT_MAX {
         return Err(Refusal::tool_failed(format_args!("{}: more than {DOCUMENT_MAX} bytes", path.display())));
     }
@@ -306,6 +364,9 @@ fn is_old(path: &Path) -> bool {
     changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age > PARTIAL_AGE))
 }
 
-fn remove(path: &Path) -> std::io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+/// What could not be removed is tried again at the next start.
+fn warn_of(removed: Result<(), impl std::fmt::Display>) {
+    if let Err(e) = removed {
+        log::warn!("image store: {e}");
+    }
 }

@@ -1,17 +1,20 @@
 //! Pulls on their way: one for each reference and way of asking, however many ask, and only as long as somebody does.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::{Either, select};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
+use super::digest::Digest;
 use super::image::Image;
 use super::pull::{self, PullOptions};
-use super::shared::Shared;
+use super::shared::{Arrival, Shared};
 use crate::id::ImageRef;
 use crate::refusal::Refusal;
 
@@ -57,6 +60,25 @@ impl Reporter {
     }
 }
 
+/// Whose turn it is to fetch an image, by its manifest's digest at the registry: of pulls that were asked for in different
+/// ways, and turn out to be of the same, the first fetches it, and the others find it.
+#[derive(Default)]
+pub struct Fetches(RefCell<HashMap<Digest, Weak<Mutex<()>>>>);
+
+impl Fetches {
+    /// The turn at an image, for as long as what is given is held.
+    pub async fn turn(&self, source: &Digest) -> OwnedMutexGuard<()> {
+        let known = {
+            let mut fetches = self.0.borrow_mut();
+            fetches.retain(|_, turn| turn.strong_count() > 0);
+            let known = fetches.get(source).and_then(Weak::upgrade).unwrap_or_default();
+            fetches.insert(source.clone(), Arc::downgrade(&known));
+            known
+        };
+        known.lock_owned().await
+    }
+}
+
 /// A place among the askers of the pull that `key` names, and the pull itself where it has to be begun. The pull is
 /// given up when the last of the places is.
 pub fn board(
@@ -85,7 +107,7 @@ async fn fly(shared: Rc<Shared>, key: Key, reporter: Reporter) {
     let Some(fetched) = while_wanted(&shared, &key, &reporter).await else { return };
     // From here on it is a change begun, which is finished whoever still listens.
     let landed = match fetched {
-        Ok(arrival) => {
+        Ok((arrival, _turn)) => {
             AssertUnwindSafe(shared.adopt(arrival, "pull")).catch_unwind().await.unwrap_or_else(|_| defect())
         }
         Err(refusal) => Err(refusal.within(format_args!("image {}", key.0))),
@@ -99,8 +121,8 @@ async fn while_wanted(
     shared: &Shared,
     key: &Key,
     reporter: &Reporter,
-) -> Option<Result<super::shared::Arrival, Refusal>> {
-    let fetch = AssertUnwindSafe(pull::fetch(shared, &key.0, &key.1, reporter)).catch_unwind();
+) -> Option<Result<(Arrival, OwnedMutexGuard<()>), Refusal>> {
+    let fetch = AssertUnwindSafe(shared.with_room(pull::fetch(shared, &key.0, &key.1, reporter))).catch_unwind();
     let mut work = pin!(fetch.map(|fetched| fetched.unwrap_or_else(|_| defect())));
     loop {
         match select(work.as_mut(), pin!(reporter.0.closed())).await {

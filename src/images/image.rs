@@ -36,6 +36,8 @@ pub struct Image {
     /// Its layers, lowest first.
     pub(super) layers: Vec<Digest>,
     config_blob: Digest,
+    /// Whether it was lent to somebody outside, who uses it.
+    pub(super) is_lent: bool,
     /// Told when the last who held it lets go of it.
     let_go: Arc<Pending>,
 }
@@ -54,6 +56,13 @@ pub struct Record {
     pub manifest: Digest,
     /// The configuration before it was converted, where it was.
     pub docker_config: Option<Digest>,
+}
+
+impl Record {
+    /// Whether it is of the same image, whatever that is called.
+    pub fn is_same_image(&self, other: &Self) -> bool {
+        *self == Self { name: self.name.clone(), ..other.clone() }
+    }
 }
 
 impl Image {
@@ -80,6 +89,7 @@ impl Image {
             record,
             layers: manifest.layers.into_iter().map(|layer| layer.digest).collect(),
             config_blob: manifest.config.digest,
+            is_lent: false,
             let_go,
         })
     }
@@ -103,6 +113,9 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        self.let_go.tell(&self.name);
+        match self.is_lent {
+            true => self.let_go.tell(&self.name),
+            false => self.let_go.wake(),
+        }
     }
 }

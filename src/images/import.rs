@@ -51,7 +51,7 @@ pub async fn import(shared: &Shared, path: PathBuf, name: ImageRef, config: Impo
         pack(shared, &path, kind, &staging, &layout).await?;
         let layout = beside(move || describe(&layout, &config).map(|()| layout)).await?;
         let copied = Copied { staging, layout, name, registry: None, docker_config: None, wanted: None };
-        unpack::unpack(shared, copied).await
+        unpack::unpack(shared, copied, &[]).await
     };
     made.await.map_err(|refusal| if kind == Kind::Archive { not_a_tar(&path, refusal) } else { refusal })
 }
@@ -92,7 +92,7 @@ pub async fn pack_directory(shared: &Shared, dir: PathBuf, layout: &Layout) -> R
 async fn pack_tree(shared: &Shared, dir: &Path, layout: &Layout) -> Result<(), Refusal> {
     let blank = layout.clone();
     beside(move || blank.configure(&blank_config(), &[])).await?;
-    umoci::insert(&shared.tools, layout.dir(), TAG, dir).await
+    shared.bound.hold(layout.dir(), umoci::insert(&shared.tools, layout.dir(), TAG, dir)).await
 }
 
 /// Makes a tar archive the one layer of the layout's image, which says nothing yet.
@@ -103,7 +103,9 @@ pub async fn pack_archive(shared: &Shared, path: &Path, staging: &Staging, layou
     let from = format!("tarball:{}", link.display());
     beside(move || std::os::unix::fs::symlink(target, link).map_err(|e| Refusal::io("a link to the archive", &e)))
         .await?;
-    skopeo::copy(&shared.tools, &from, &layout.transport(), staging.dir(), &skopeo::Access::default()).await
+    let (to, access) = (layout.transport(), skopeo::Access::default());
+    let copied = skopeo::copy(&shared.tools, &from, &to, staging.dir(), &access);
+    shared.bound.hold(staging.dir(), copied).await
 }
 
 /// The configuration of an image that says nothing.
@@ -141,7 +143,7 @@ fn wishes(config: &ImportConfig) -> Value {
 
 /// What the tools say of an archive that is none is about layers; the asker gave a file.
 fn not_a_tar(path: &Path, refusal: Refusal) -> Refusal {
-    if !umoci::found_damage(&refusal) {
+    if !umoci::speaks_of_damage(&refusal) {
         return refusal;
     }
     let words = refusal.message();

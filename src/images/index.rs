@@ -1,6 +1,6 @@
 //! Which names stand for which images, and who may be removed. Pure: no file is touched here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
@@ -15,6 +15,12 @@ use crate::refusal::Refusal;
 pub struct Index {
     names: BTreeMap<ImageRef, Entry>,
     nameless: Vec<Weak<Image>>,
+    /// Those that the store's own work needs: they are kept, and not in use.
+    needed: Vec<Weak<Image>>,
+    /// The manifests of those whose blobs or trees are known to be damaged.
+    damaged: BTreeSet<Digest>,
+    /// Whether there are names of which nobody could read what they stand for.
+    is_doubtful: bool,
 }
 
 /// An image with a name. The store's own copy is never given away, so that whoever holds one is somebody outside.
@@ -30,10 +36,12 @@ impl Entry {
         &self.image
     }
 
-    /// The image, to hold: all who hold it hold the same.
+    /// The image, to hold and use: all who hold it hold the same.
     pub fn lend(&mut self) -> Arc<Image> {
         self.lent.upgrade().unwrap_or_else(|| {
-            let image = Arc::new(self.image.clone());
+            let mut image = self.image.clone();
+            image.is_lent = true;
+            let image = Arc::new(image);
             self.lent = Arc::downgrade(&image);
             image
         })
@@ -72,13 +80,49 @@ impl Index {
     /// An image that was made of this manifest, under the repository of `reference`: what came from elsewhere has not
     /// been held against what the host's policy says of that one.
     pub fn find_source(&mut self, source: &Digest, reference: &ImageRef) -> Option<Arc<Image>> {
-        let fits = |entry: &&mut Entry| entry.image.record.source == *source && entry.image.name.is_beside(reference);
-        self.names.values_mut().find(fits).map(Entry::lend)
+        let fits = |image: &&Image| image.record.source == *source && image.name.is_beside(reference);
+        let image = self.whole().find(fits)?.clone();
+        Some(self.need(image))
     }
 
     /// An image with this manifest in the store.
     pub fn find_manifest(&mut self, manifest: &Digest) -> Option<Arc<Image>> {
-        self.names.values_mut().find(|entry| entry.image.record.manifest == *manifest).map(Entry::lend)
+        let image = self.whole().find(|image| image.record.manifest == *manifest)?.clone();
+        Some(self.need(image))
+    }
+
+    fn whole(&self) -> impl Iterator<Item = &Image> {
+        self.iter().map(Entry::image).filter(|image| !self.damaged.contains(&image.record.manifest))
+    }
+
+    /// Notes whether the image of a manifest was found damaged: what comes anew does not share with such a one.
+    pub fn mark(&mut self, manifest: &Digest, is_damaged: bool) {
+        if is_damaged {
+            self.damaged.insert(manifest.clone());
+        } else {
+            self.damaged.remove(manifest);
+        }
+    }
+
+    /// Whether the image of a manifest was found damaged, and nobody uses it: it may be replaced.
+    pub fn is_to_be_mended(&self, manifest: &Digest) -> bool {
+        let is_it = |image: &Image| image.record.manifest == *manifest;
+        let is_used = self.names.values().any(|entry| is_it(&entry.image) && entry.is_held())
+            || self.nameless.iter().filter_map(Weak::upgrade).any(|image| is_it(&image));
+        self.damaged.contains(manifest) && !is_used
+    }
+
+    /// The image that `reference` means, for work of the store's own: it is kept as long as it is held, but whoever looks
+    /// at an image does not use it, and is in nobody's way who removes its name.
+    pub fn hold(&mut self, reference: &ImageRef) -> Option<Arc<Image>> {
+        let image = self.find(reference)?.image.clone();
+        Some(self.need(image))
+    }
+
+    fn need(&mut self, image: Image) -> Arc<Image> {
+        let image = Arc::new(image);
+        self.needed.push(Arc::downgrade(&image));
+        image
     }
 
     /// All images by name.
@@ -132,11 +176,17 @@ impl Index {
         Ok(())
     }
 
-    /// What the images with a name need, and those without that somebody holds.
+    /// Notes that there is a name of which nobody could read what it stands for.
+    pub fn doubt(&mut self) {
+        self.is_doubtful = true;
+    }
+
+    /// What the images with a name need, and those that somebody holds.
     pub fn keep(&self) -> Keep {
-        let mut keep = Keep::default();
+        let mut keep = Keep { all: self.is_doubtful, ..Keep::default() };
         self.names.values().for_each(|entry| entry.image.keep(&mut keep));
-        self.nameless.iter().filter_map(Weak::upgrade).for_each(|image| image.keep(&mut keep));
+        let held = self.nameless.iter().chain(&self.needed);
+        held.filter_map(Weak::upgrade).for_each(|image| image.keep(&mut keep));
         keep
     }
 
@@ -147,11 +197,12 @@ impl Index {
         }
     }
 
-    /// Forgets the nameless that nobody holds any more; whether there were any.
+    /// Forgets those without a name that nobody holds any more; whether there were any.
     pub fn forget(&mut self) -> bool {
-        let before = self.nameless.len();
+        let before = self.nameless.len() + self.needed.len();
         self.nameless.retain(|image| image.strong_count() > 0);
-        self.nameless.len() < before
+        self.needed.retain(|image| image.strong_count() > 0);
+        self.nameless.len() + self.needed.len() < before
     }
 }
 

@@ -11,7 +11,7 @@ use crate::worker::beside;
 
 /// The document: what the store knows under keys of its own, what the image says of itself as it says it.
 pub async fn inspect(shared: &Shared, reference: &ImageRef) -> Result<Value, Refusal> {
-    let image = shared.index.borrow_mut().find(reference).map(Entry::lend).ok_or_else(|| unknown(reference))?;
+    let image = shared.index.borrow_mut().hold(reference).ok_or_else(|| unknown(reference))?;
     let names: Vec<String> = {
         let index = shared.index.borrow();
         let same = index.iter().map(Entry::image).filter(|other| other.record.manifest == image.record.manifest);

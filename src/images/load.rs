@@ -6,29 +6,43 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::archive::{self, Kind};
-use super::disk::{Staging, read_document};
+use super::bound::Bound;
+use super::digest::Digest;
+use super::disk::read_document;
 use super::layout::Layout;
+use super::manifest::{Document, Platform, choose};
 use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied};
 use crate::id::ImageRef;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::tools::skopeo::{self, Access};
-use crate::worker::beside;
+use crate::worker::{self, beside};
 
 /// The most images that one archive may give.
 const IMAGES_MAX: usize = 64;
+/// The stack of the thread that unpacks an archive, in bytes.
+const STACK: usize = 256 << 10;
 /// Where an index says what an image in it is called.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// What is to be loaded.
 struct Source {
-    /// In skopeo's notation, by a link of ours: what stands behind a colon is something else to skopeo.
+    /// In skopeo's notation, by a path of ours: what stands behind a colon is something else to skopeo.
     transport: String,
-    /// What it says that its images are called; `None` where the one image is called nothing.
-    names: Vec<Option<String>>,
+    /// Where the layout is, where it is one.
+    layout: Option<PathBuf>,
+    images: Vec<Named>,
     /// What stands for the name that an image lacks.
     basename: String,
-    is_docker: bool,
+}
+
+/// An image in an archive or a layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// What it is called; `None` where the one image is called nothing.
+    name: Option<String>,
+    /// Its manifest, or an index of them, where that is said.
+    manifest: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +52,7 @@ struct Index {
 
 #[derive(Deserialize)]
 struct Entry {
+    digest: Digest,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -45,55 +60,77 @@ struct Entry {
 /// Reads every image at `path`, a file or `oci:DIR[:TAG]`.
 pub async fn load(shared: &Shared, path: &str) -> Result<Vec<Arrival>, Refusal> {
     let _turn = shared.turn().await?;
-    let (disk, text) = (shared.disk.clone(), path.to_owned());
-    let (_link, mut source) = beside(move || {
+    let (disk, bound, text) = (shared.disk.clone(), shared.bound, path.to_owned());
+    let look = move || {
         let staging = disk.stage("load")?;
-        let source = examine(&text, &staging.path("source"))?;
+        let source = examine(&text, &staging.path("source"), bound)?;
         Ok((staging, source))
-    })
-    .await?;
-    if source.is_docker {
-        source.names = skopeo::names(&shared.tools, &source.transport).await?.into_iter().map(Some).collect();
+    };
+    let (_staging, mut source) = worker::apart("load", STACK, look).await?;
+    if source.layout.is_none() {
+        let names = skopeo::names(&shared.tools, &source.transport).await?.into_iter();
+        source.images = names.map(|name| Named { name: Some(name), manifest: None }).collect();
     }
-    if source.names.is_empty() || source.names.len() > IMAGES_MAX {
-        return Err(Refusal::bad_value(format_args!(
-            "{path}: holds {} images, not 1 to {IMAGES_MAX}",
-            source.names.len()
-        )));
-    }
-    let mut arrivals = Vec::new();
-    for name in &source.names {
-        arrivals.push(copy(shared, &source, name.as_deref()).await?);
+    must_be_some(path, &source.images)?;
+    let mut arrivals: Vec<Arrival> = Vec::new();
+    for image in &source.images {
+        let copied = copy(shared, &source, image).await?;
+        let arrival = unpack::unpack(shared, copied, &arrivals).await?;
+        match arrivals.iter().find(|other| other.record.name == arrival.record.name) {
+            None => arrivals.push(arrival),
+            Some(other) if other.record == arrival.record => {}
+            Some(_) => {
+                let name = &arrival.record.name;
+                return Err(Refusal::bad_value(format_args!("{path}: two images would be called {name}")));
+            }
+        }
     }
     Ok(arrivals)
 }
 
-/// Finds out what `text` means, and links it to where it has a plain name.
-fn examine(text: &str, link: &Path) -> Result<Source, Refusal> {
+fn must_be_some(path: &str, images: &[Named]) -> Result<(), Refusal> {
+    match images.len() {
+        1..=IMAGES_MAX => Ok(()),
+        many => Err(Refusal::bad_value(format_args!("{path}: holds {many} images, not 1 to {IMAGES_MAX}"))),
+    }
+}
+
+/// Finds out what `text` means, and brings it to `to`, where it has a plain name.
+fn examine(text: &str, to: &Path, bound: Bound) -> Result<Source, Refusal> {
     let (path, tag) = match text.strip_prefix("oci:") {
         None => (PathBuf::from(text), None),
         Some(rest) => layout_path(rest),
     };
     let wrong = |e: std::io::Error| Refusal::io(path.display(), &e);
     let real = path.canonicalize().map_err(wrong)?;
-    std::os::unix::fs::symlink(&real, link).map_err(wrong)?;
-    let basename = basename(&path);
-    let source = |kind: &str, names, is_docker| Source {
-        transport: format!("{kind}:{}", link.display()),
-        names,
-        basename,
-        is_docker,
+    let link = || std::os::unix::fs::symlink(&real, to).map_err(wrong);
+    let source = |kind: &str, layout: Option<&Path>, images| Source {
+        transport: format!("{kind}:{}", to.display()),
+        layout: layout.map(Path::to_owned),
+        images,
+        basename: basename(&path),
     };
     if text.starts_with("oci:") {
-        let names = names(&read_document(&real.join("index.json"))?, tag)?;
-        return Ok(source("oci", names, false));
+        let images = names(&read_document(&real.join("index.json"))?, tag)?;
+        link()?;
+        return Ok(source("oci", Some(to), images));
     }
     if !real.is_file() {
         return Err(Refusal::bad_value(format_args!("{text}: not a file; an OCI layout is oci:DIR[:TAG]")));
     }
     match archive::kind(&real)? {
-        Kind::Docker => Ok(source("docker-archive", Vec::new(), true)),
-        Kind::Oci(index) => Ok(source("oci-archive", names(&index, None)?, false)),
+        Kind::Docker => {
+            link()?;
+            Ok(source("docker-archive", None, Vec::new()))
+        }
+        Kind::Oci(index) => {
+            let images = names(&index, None)?;
+            must_be_some(text, &images)?;
+            // Each may take as much as one may, whatever they share.
+            let admit = |bytes: u64| bound.admit(bytes / images.len().max(1) as u64);
+            archive::extract(&real, &Layout::create(to.to_owned())?, admit)?;
+            Ok(source("oci", Some(to), images))
+        }
     }
 }
 
@@ -105,46 +142,76 @@ fn layout_path(rest: &str) -> (PathBuf, Option<&str>) {
     }
 }
 
-/// The names in an index: all, or the one asked for.
-pub(crate) fn names(index: &[u8], wanted: Option<&str>) -> Result<Vec<Option<String>>, Refusal> {
+/// The images in an index: all, or the one asked for.
+pub(crate) fn names(index: &[u8], wanted: Option<&str>) -> Result<Vec<Named>, Refusal> {
     let index: Index =
         serde_json::from_slice(index).map_err(|e| Refusal::bad_value(format_args!("index.json: {e}")))?;
-    let all = index.manifests.into_iter().map(|mut entry| entry.annotations.remove(REF_NAME));
-    let names: Vec<Option<String>> = all.filter(|name| wanted.is_none() || name.as_deref() == wanted).collect();
-    if let (Some(wanted), true) = (wanted, names.is_empty()) {
+    let named = |mut entry: Entry| Named { name: entry.annotations.remove(REF_NAME), manifest: Some(entry.digest) };
+    let all = index.manifests.into_iter().map(named);
+    let images: Vec<Named> = all.filter(|image| wanted.is_none() || image.name.as_deref() == wanted).collect();
+    if let (Some(wanted), true) = (wanted, images.is_empty()) {
         return Err(Refusal::not_found(format_args!("no image is tagged {wanted} there")));
     }
-    if names.len() > 1 && names.contains(&None) {
+    if images.len() > 1 && images.iter().any(|image| image.name.is_none()) {
         return Err(Refusal::bad_value("several images, and not all of them have a name to tell them apart by"));
     }
-    Ok(names)
+    Ok(images)
 }
 
-async fn copy(shared: &Shared, source: &Source, named: Option<&str>) -> Result<Arrival, Refusal> {
-    let name = full_name(named, &source.basename)?;
-    let disk = shared.disk.clone();
+async fn copy(shared: &Shared, source: &Source, image: &Named) -> Result<Copied, Refusal> {
+    let name = full_name(image.name.as_deref(), &source.basename)?;
+    let (disk, bound, parts) = (shared.disk.clone(), shared.bound, source.layout.clone().zip(image.manifest.clone()));
     let (staging, layout) = beside(move || {
+        if let Some((dir, manifest)) = parts {
+            must_be_readable(&Layout::at(dir), &manifest, bound)?;
+        }
         let staging = disk.stage("load")?;
         let layout = Layout::create(staging.path("layout"))?;
         Ok((staging, layout))
     })
     .await?;
-    let from = named.map_or_else(|| source.transport.clone(), |named| format!("{}:{named}", source.transport));
-    skopeo::copy(&shared.tools, &from, &layout.transport(), staging.dir(), &Access::default()).await?;
-    let docker_config = match source.is_docker {
-        true => Some(docker_config(shared, &from, &staging, &layout).await?),
-        false => None,
+    let from = match &image.name {
+        Some(name) => format!("{}:{name}", source.transport),
+        None => source.transport.clone(),
     };
-    unpack::unpack(shared, Copied { staging, layout, name, registry: None, docker_config, wanted: None }).await
+    let (to, access) = (layout.transport(), Access::default());
+    let copied = skopeo::copy(&shared.tools, &from, &to, staging.dir(), &access);
+    shared.bound.hold(staging.dir(), copied).await?;
+    let docker_config = match source.layout {
+        None => Some(docker_config(shared, &from, &layout).await?),
+        Some(_) => None,
+    };
+    Ok(Copied { staging, layout, name, registry: None, docker_config, wanted: None })
+}
+
+/// Refuses an image of a layout that is too large, or of which a part is no file, or too long for what it is: skopeo
+/// would wait for the one for good, and take all of the other into memory.
+fn must_be_readable(layout: &Layout, digest: &Digest, bound: Bound) -> Result<(), Refusal> {
+    let document = |digest: &Digest| match read_document(&layout.blob(digest)) {
+        Err(refusal) if refusal.code() == Code::NotFound => {
+            Err(Refusal::bad_value(format_args!("{digest} is not among its blobs")))
+        }
+        read => read,
+    };
+    let mut manifest = Document::read(&document(digest)?)?;
+    if let Document::Index(index) = &manifest {
+        manifest = Document::read(&document(&choose(index, &Platform::host())?.digest)?)?;
+    }
+    let Document::Image(manifest) = manifest else {
+        return Err(Refusal::bad_value("an index in an index"));
+    };
+    bound.admit(manifest.size())?;
+    document(&manifest.config.digest)?;
+    // Of one that is not there skopeo knows whether it is to be had elsewhere.
+    let is_other = |blob: &&Digest| layout.blob(blob).metadata().is_ok_and(|file| !file.is_file());
+    match manifest.layers.iter().map(|layer| &layer.digest).find(is_other) {
+        Some(blob) => Err(Refusal::bad_value(format_args!("its blob {blob} is not a file"))),
+        None => Ok(()),
+    }
 }
 
 /// What is lost when skopeo makes OCI of it: see the same in `pull`.
-async fn docker_config(
-    shared: &Shared,
-    from: &str,
-    _staging: &Staging,
-    layout: &Layout,
-) -> Result<super::digest::Digest, Refusal> {
+async fn docker_config(shared: &Shared, from: &str, layout: &Layout) -> Result<Digest, Refusal> {
     let bytes = skopeo::config(&shared.tools, from, &Access::default()).await?;
     let layout = layout.clone();
     beside(move || layout.put(&bytes)).await

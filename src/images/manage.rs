@@ -9,7 +9,7 @@ use actix::prelude::*;
 
 use super::commit::{self, Commit};
 use super::image::{Image, Record};
-use super::index::{Entry, unknown};
+use super::index::unknown;
 use super::prune::Pruned;
 use super::shared::{Arrival, Shared};
 use super::store::{ImageStore, new_name};
@@ -93,8 +93,8 @@ answered_beside! {
     Commit => Arc<Image>, |shared, it| commit(&shared, it).await;
     Tag => Arc<Image>, |shared, it| tag(&shared, &it).await;
     Inspect => serde_json::Value, |shared, it| inspect::inspect(&shared, &it.reference).await;
-    Load => Vec<Arc<Image>>, |shared, it| load_all(&shared, &it.path).await;
-    Save => (), |shared, it| save::save(&shared, &it.reference, it.path).await;
+    Load => Vec<Arc<Image>>, |shared, it| shared.adopt_all(shared.with_room(load::load(&shared, &it.path)).await?, "load").await;
+    Save => (), |shared, it| shared.with_room(save::save(&shared, &it.reference, it.path)).await;
     Prune => Pruned, |shared, it| prune::prune(&shared, it.all, it.unused).await;
     Verify => Vec<Verified>, |shared, it| verify::verify(&shared, it.reference.as_ref()).await;
     MeasureUsage => Usage, |shared, _it| usage::measure(&shared).await;
@@ -102,7 +102,7 @@ answered_beside! {
 
 async fn tag(shared: &Rc<Shared>, tag: &Tag) -> Result<Arc<Image>, Refusal> {
     let name = new_name(&tag.new)?.to_string();
-    let image = shared.index.borrow_mut().find(&tag.reference).map(Entry::lend);
+    let image = shared.index.borrow_mut().hold(&tag.reference);
     let image = image.ok_or_else(|| unknown(&tag.reference))?;
     let record = Record { name, ..image.record.clone() };
     shared.adopt(Arrival { record, staged: None, _twin: Some(image) }, "tag").await
@@ -110,14 +110,6 @@ async fn tag(shared: &Rc<Shared>, tag: &Tag) -> Result<Arc<Image>, Refusal> {
 
 async fn commit(shared: &Rc<Shared>, it: Commit) -> Result<Arc<Image>, Refusal> {
     let name = new_name(&it.reference)?;
-    let arrival = commit::commit(shared, it, name).await?;
+    let arrival = shared.with_room(commit::commit(shared, it, name)).await?;
     shared.adopt(arrival, "commit").await
-}
-
-async fn load_all(shared: &Rc<Shared>, path: &str) -> Result<Vec<Arc<Image>>, Refusal> {
-    let mut loaded = Vec::new();
-    for arrival in load::load(shared, path).await? {
-        loaded.push(shared.adopt(arrival, "load").await?);
-    }
-    Ok(loaded)
 }

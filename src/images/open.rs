@@ -8,7 +8,7 @@ use super::image::Image;
 use super::index::Index;
 use super::settle;
 use super::shared::Shared;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::worker::beside;
 
 /// Fills the index from the disk and takes away what a dead run left half done.
@@ -19,22 +19,27 @@ pub async fn open(shared: &Rc<Shared>) -> Result<(), Refusal> {
         let work = disk.sweep_work()?;
         let mut index = Index::default();
         for NameFile { path, bytes, used } in disk.names()? {
-            let loaded = settle::read(&bytes)
+            let loaded = bytes
+                .and_then(|bytes| settle::read(&bytes))
                 .and_then(|(record, settled)| Ok((Image::load(&disk, record, let_go.clone())?, settled)));
             match loaded {
                 Ok((image, settled)) => {
                     unsettled.extend((!settled).then(|| image.name.clone()));
                     index.put(image, used);
                 }
-                Err(refusal) => forget(&disk, &path, &refusal),
+                Err(refusal) if is_proof(&refusal) => forget(&disk, &path, &refusal),
+                Err(refusal) => {
+                    let path = path.display();
+                    log::error!("image store: {path} is left as it is, and nothing is swept until a start at which it can be read: {refusal}");
+                    index.doubt();
+                }
             }
         }
-        let swept = disk.sweep(&index.keep())?;
+        let swept = disk.sweep(&index.keep(), None)?;
         if work + swept.blobs + swept.trees > 0 {
             log::info!(
-                "image store: swept {work} unfinished pieces of work, {} blobs ({} bytes) and {} trees of no image",
+                "image store: swept {work} unfinished pieces of work, {} blobs and {} trees of no image",
                 swept.blobs,
-                swept.bytes,
                 swept.trees
             );
         }
@@ -51,8 +56,11 @@ pub async fn compare(shared: &Rc<Shared>) -> Result<(), Refusal> {
     let _writer = shared.writer().await;
     let disk = shared.disk.clone();
     let on_disk = beside(move || {
-        let written = |name: NameFile| settle::read(&name.bytes).ok().map(|(record, _)| (record, name.used));
-        Ok(disk.names()?.into_iter().filter_map(written).collect::<Vec<_>>())
+        let mut written = Vec::new();
+        for NameFile { bytes, used, .. } in disk.names()? {
+            written.extend(settle::read(&bytes?).ok().map(|(record, _)| (record, used)));
+        }
+        Ok(written)
     })
     .await?;
     let lacking: Vec<_> = {
@@ -71,6 +79,12 @@ pub async fn compare(shared: &Rc<Shared>) -> Result<(), Refusal> {
         shared.index.borrow_mut().put(image, used);
     }
     Ok(())
+}
+
+/// Whether that shows that an image is not whole: something of it is missing, or says nothing. It is not shown by a disk
+/// or a machine that did not let us look.
+fn is_proof(refusal: &Refusal) -> bool {
+    matches!(refusal.code(), Code::NotFound | Code::ToolFailed | Code::Unsupported)
 }
 
 /// A name whose image is not whole is no name: the image can be pulled again.

@@ -21,12 +21,17 @@ impl Pending {
         self.told.notify_one();
     }
 
+    /// Wakes whoever waits without telling of a name.
+    pub fn wake(&self) {
+        self.told.notify_one();
+    }
+
     /// Whether a name was told of and not taken yet.
     pub fn contains(&self, name: &ImageRef) -> bool {
         self.names().contains(name)
     }
 
-    /// Waits until it was told of any.
+    /// Waits until it was told of any, or woken.
     pub async fn told(&self) {
         self.told.notified().await;
     }

@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::index::Entry;
 use super::shared::Shared;
-use super::usage;
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::worker::look;
 
 /// What was taken away.
@@ -20,21 +19,10 @@ pub struct Pruned {
 
 /// Removes the names that nobody uses, all or those unused for so long, and what no name needs.
 pub async fn prune(shared: &Shared, all: bool, unused: Option<Duration>) -> Result<Pruned, Refusal> {
-    let before = usage::measure(shared).await?;
-    let mut names = Vec::new();
-    for name in candidates(shared, all, unused) {
-        match shared.remove(&name).await {
-            Ok(name) => names.push(name),
-            // Taken into use, or away, since we looked.
-            Err(refusal) if matches!(refusal.code(), Code::InUse | Code::NotFound) => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
-    shared.sweep_now().await;
+    let (names, bytes) = shared.remove_unused(candidates(shared, all, unused)).await?;
     let disk = shared.disk.clone();
-    look(move || disk.clear_partial()).await?;
-    let after = usage::measure(shared).await?;
-    Ok(Pruned { names, bytes: before.bytes().saturating_sub(after.bytes()) })
+    let partial = look(move || disk.clear_partial()).await?;
+    Ok(Pruned { names, bytes: bytes.saturating_add(partial) })
 }
 
 fn candidates(shared: &Shared, all: bool, unused: Option<Duration>) -> Vec<ImageRef> {

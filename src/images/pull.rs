@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use super::digest::Digest;
@@ -20,7 +21,7 @@ use super::shared::{Arrival, Shared};
 use super::unpack::{self, Copied, must_suit};
 use crate::fault;
 use crate::id::ImageRef;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::tools::skopeo::{self, Access};
 use crate::tools::umoci;
 use crate::worker::{beside, look};
@@ -82,32 +83,38 @@ impl Source {
     }
 }
 
-/// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store.
+/// Fetches the image that `reference` means at its registry into a place of its own, unless it is in the store. The turn at
+/// it is to be held until it has its name.
 pub async fn fetch(
     shared: &Shared,
     reference: &ImageRef,
     options: &PullOptions,
     reporter: &Reporter,
-) -> Result<Arrival, Refusal> {
-    let _turn = shared.turn().await?;
+) -> Result<(Arrival, OwnedMutexGuard<()>), Refusal> {
+    let line = shared.line().await?;
     reporter.begin("resolve", 0);
     let pull = Pull { shared, reference, options, reporter, access: options.access(), reused: Cell::new(false) };
     let source = pull.resolve().await?;
     shared.bound.admit(source.manifest.size())?;
+    // Who waits for another's fetch needs no line.
+    drop(line);
+    let turn = shared.fetches.turn(&source.instance).await;
+    let _line = shared.line().await?;
     let present = shared.index.borrow_mut().find_source(&source.instance, reference);
     if let Some(image) = present {
         must_suit(&image.platform, options.wanted()?.as_ref())?;
         let record = Record { name: reference.to_string(), digest: source.digest, ..image.record.clone() };
-        return Ok(Arrival { record, staged: None, _twin: Some(image) });
+        return Ok((Arrival { record, staged: None, _twin: Some(image) }, turn));
     }
-    match pull.attempt(&source, true).await {
+    let arrival = match pull.attempt(&source, true).await {
         // One of the blobs that were here is not what its name says: none of them is trusted.
         Err(refusal) if pull.reused.get() && umoci::found_damage(&refusal) => {
             log::warn!("image {reference}: {refusal}; fetching all of it anew");
             pull.attempt(&source, false).await
         }
         done => done,
-    }
+    };
+    arrival.map(|arrival| (arrival, turn))
 }
 
 struct Pull<'a> {
@@ -170,24 +177,24 @@ impl Pull<'_> {
             return Err(refusal);
         }
         let docker_config = self.docker_config(source, &layout).await?;
+        let _turn = self.shared.turn().await?;
         self.reporter.begin("unpack", source.manifest.size());
         let registry = Some((source.digest.clone(), source.instance.clone()));
         let wanted = self.options.wanted()?;
         let name = self.reference.clone();
-        unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }).await
+        unpack::unpack(self.shared, Copied { staging, layout, name, registry, docker_config, wanted }, &[]).await
     }
 
-    /// What a copy that was cut off has fetched is kept for the next one; where the disk is full, nothing is.
+    /// What a copy that was cut off has fetched is kept for the next one.
     async fn keep_whole(&self, refusal: &Refusal, layout: Layout) {
-        let (disk, cut_off) = (self.shared.disk.clone(), skopeo::was_cut_off(refusal));
-        let is_full = refusal.code() == Code::NoSpace;
-        let kept = look(move || match (cut_off, is_full) {
-            (true, _) => disk.salvage(&layout.blobs()),
-            (_, true) => {
-                disk.clear_partial();
-                0
-            }
-            _ => 0,
+        if !skopeo::was_cut_off(refusal) {
+            return;
+        }
+        let (disk, bound) = (self.shared.disk.clone(), self.shared.bound);
+        let kept = look(move || {
+            let kept = disk.salvage(&layout.blobs());
+            disk.trim_partial(bound);
+            kept
         });
         if let Ok(kept @ 1..) = kept.await {
             log::info!("image {}: cut off; {kept} blobs are kept for a day, to go on from", self.reference);

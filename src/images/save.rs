@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::digest::Digest;
 use super::disk::Staging;
 use super::image::Record;
-use super::index::{Entry, unknown};
+use super::index::unknown;
 use super::layout::{Layout, index_of};
 use super::shared::Shared;
 use super::verify::staged;
@@ -19,7 +19,7 @@ use crate::worker::beside;
 
 /// Writes the image to `path`.
 pub async fn save(shared: &Shared, reference: &ImageRef, path: PathBuf) -> Result<(), Refusal> {
-    let image = shared.index.borrow_mut().find(reference).map(Entry::lend).ok_or_else(|| unknown(reference))?;
+    let image = shared.index.borrow_mut().hold(reference).ok_or_else(|| unknown(reference))?;
     let _turn = shared.turn().await?;
     let (staging, layout) = staged(shared, &image, "save").await?;
     let (record, name) = (image.record.clone(), image.name.clone());
@@ -76,20 +76,21 @@ fn keep_docker_config(layout: Layout, record: &Record) -> Result<Layout, Refusal
 }
 
 /// Moves the archive to where it was asked for, in one step there.
-fn deliver(_staging: &Staging, archive: &Path, path: &Path) -> Result<(), Refusal> {
+fn deliver(staging: &Staging, archive: &Path, path: &Path) -> Result<(), Refusal> {
     let wrong = |e: std::io::Error| Refusal::io(path.display(), &e);
-    if path.is_dir() {
-        return Err(Refusal::bad_value(format_args!("{}: a directory; say the archive's file name", path.display())));
+    // A device or a FIFO would be one no more.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(Refusal::bad_value(format_args!("{}: not a file; say the archive's file name", path.display())));
     }
     if std::fs::rename(archive, path).is_ok() {
         return Ok(());
     }
-    // Another file system.
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    let copied = std::fs::copy(archive, &aside).and_then(|_| std::fs::rename(&aside, path));
-    copied.map_err(|e| {
+    // Another file system. Of two who save to one path each has a file of its own until it is whole.
+    let work = staging.dir().file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!(".gantry-{work}.part"));
+    let mut file = std::fs::File::create_new(&aside).map_err(wrong)?;
+    let copied = std::fs::File::open(archive).and_then(|mut archive| std::io::copy(&mut archive, &mut file));
+    copied.and_then(|_| std::fs::rename(&aside, path)).map_err(|e| {
         let _ = std::fs::remove_file(&aside);
         wrong(e)
     })

@@ -8,6 +8,7 @@
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -22,6 +23,9 @@ use crate::worker::{self, beside};
 
 /// The stack of the thread that compares trees, in bytes: it walks them without recursion.
 const SHARE_STACK: usize = 256 << 10;
+
+/// How long it is until a file system that could not be synced is asked again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// What stands in a name's file.
 #[derive(Serialize, Deserialize)]
@@ -41,10 +45,10 @@ pub fn unsettled(record: &Record) -> Result<Vec<u8>, Refusal> {
 /// Reads a name's file. Refused where it is torn, or not known to have reached the disk before the machine went down.
 /// Also says whether it is settled.
 pub fn read(bytes: &[u8]) -> Result<(Record, bool), Refusal> {
-    let written: Written = serde_json::from_slice(bytes).map_err(Refusal::internal)?;
+    let written: Written = serde_json::from_slice(bytes).map_err(Refusal::tool_failed)?;
     match &written.boot {
         Some(then) if *then != boot()? => {
-            Err(Refusal::internal("the machine went down before all of it was on the disk"))
+            Err(Refusal::not_found("the machine went down before all of it was on the disk"))
         }
         then => Ok((written.record, then.is_none())),
     }
@@ -65,17 +69,28 @@ pub async fn follow_arrivals(shared: &Shared) {
         shared.arrivals.told().await;
         let names = shared.arrivals.take();
         if let Err(refusal) = sync(shared.disk.root().to_owned()).await {
-            log::warn!("the image store could not be synced: {refusal}");
+            log::warn!("the image store could not be synced, and is asked to again: {refusal}");
+            tokio::time::sleep(AGAIN).await;
+            names.iter().for_each(|name| shared.arrivals.tell(name));
             continue;
         }
         for name in &names {
             if let Err(refusal) = settle(shared, name).await {
                 log::warn!("image {name}: {refusal}");
             }
+            // Only now: what is on the disk is compared without another write.
+            shared.settled.tell(name);
         }
-        // Only now: what is on the disk is compared without another write.
-        for name in &names {
-            share(shared, name).await;
+    }
+}
+
+/// Has the files of names that are settled share their extents, one after the other. It may take long, and holds nobody
+/// up. Never ends.
+pub async fn follow_settled(shared: &Shared) {
+    loop {
+        shared.settled.told().await;
+        for name in shared.settled.take() {
+            share(shared, &name).await;
         }
     }
 }

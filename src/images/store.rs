@@ -16,6 +16,7 @@ use super::open;
 use super::pull::PullOptions;
 use super::settle;
 use super::shared::Shared;
+use super::unpack::must_suit;
 use crate::config::Config;
 use crate::events::{Bus, Kind};
 use crate::fault;
@@ -53,6 +54,11 @@ impl ImageStore {
         shared.keep_on(move || {
             let shared = arriving.clone();
             async move { settle::follow_arrivals(&shared).await }
+        });
+        let settled = shared.clone();
+        shared.keep_on(move || {
+            let shared = settled.clone();
+            async move { settle::follow_settled(&shared).await }
         });
         Ok(Self::reign(shared))
     }
@@ -167,7 +173,10 @@ impl Handler<Find> for ImageStore {
         let wanted = find.options.wanted()?;
         let here = self.shared.index.borrow_mut().find(&find.reference).map(Entry::lend);
         match (here, find.policy) {
-            (Some(image), PullPolicy::Never) => return Ok(Found::Here(image)),
+            (Some(image), PullPolicy::Never) => {
+                let suits = must_suit(&image.platform, wanted.as_ref());
+                return suits.map(|()| Found::Here(image)).map_err(|refusal| refusal.within(&find.reference));
+            }
             // One for another platform is not the one that is missing.
             (Some(image), PullPolicy::Missing) if wanted.is_none_or(|wanted| image.platform.suits(&wanted)) => {
                 return Ok(Found::Here(image));
@@ -261,7 +270,7 @@ impl Handler<Import> for ImageStore {
         let shared = self.shared.clone();
         Box::pin(async move {
             let name = new_name(&import.reference)?;
-            let arrival = import::import(&shared, import.path, name, import.config).await?;
+            let arrival = shared.with_room(import::import(&shared, import.path, name, import.config)).await?;
             shared.adopt(arrival, "import").await
         })
     }

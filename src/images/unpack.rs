@@ -34,8 +34,9 @@ pub struct Copied {
     pub wanted: Option<Platform>,
 }
 
-/// Unpacks what was copied, unless an image in the store has the same tree: that one is held in its place.
-pub async fn unpack(shared: &Shared, copied: Copied) -> Result<Arrival, Refusal> {
+/// Unpacks what was copied, unless an image in the store has the same tree, which is held in its place, or one of the
+/// `others` that are to be brought in before it.
+pub async fn unpack(shared: &Shared, copied: Copied, others: &[Arrival]) -> Result<Arrival, Refusal> {
     let Copied { staging, layout, name, registry, docker_config, wanted } = copied;
     let (layout, content, platform) = {
         let docker_config = docker_config.clone();
@@ -48,15 +49,22 @@ pub async fn unpack(shared: &Shared, copied: Copied) -> Result<Arrival, Refusal>
         .await?
     };
     must_suit(&platform, wanted.as_ref())?;
-    let twin = shared.index.borrow_mut().find_manifest(&content.digest);
+    // An image may have the same layer twice.
+    let blobs: BTreeSet<Digest> = content.blobs().chain(&docker_config).cloned().collect();
+    let manifest = content.digest;
+    // Whoever made an archive can have it say any digest.
+    let name =
+        if registry.is_none() && name.digest().is_some() { name.with_digest(&manifest.to_string()) } else { name };
+    let (digest, source) = registry.unwrap_or_else(|| (manifest.clone(), manifest.clone()));
+    let record = Record { name: name.to_string(), digest, source, manifest, docker_config };
+    if others.iter().any(|other| other.record.is_same_image(&record)) {
+        return Ok(Arrival { record, staged: None, _twin: None });
+    }
+    let twin = shared.index.borrow_mut().find_manifest(&record.manifest);
     if twin.is_none() {
         let rootfs = staging.path(ROOTFS);
         shared.bound.hold(&rootfs, umoci::unpack(&shared.tools, layout.dir(), TAG, &rootfs)).await?;
     }
-    // An image may have the same layer twice.
-    let blobs: BTreeSet<Digest> = content.blobs().chain(&docker_config).cloned().collect();
-    let (digest, source) = registry.unwrap_or_else(|| (content.digest.clone(), content.digest.clone()));
-    let record = Record { name: name.to_string(), digest, source, manifest: content.digest, docker_config };
     Ok(Arrival { record, staged: Some(Staged { staging, layout, blobs }), _twin: twin })
 }
 

@@ -6,7 +6,7 @@ use super::compare::differences;
 use super::digest::Digest;
 use super::disk::Staging;
 use super::image::Image;
-use super::index::{Entry, unknown};
+use super::index::unknown;
 use super::layout::{Layout, TAG};
 use super::shared::Shared;
 use super::unpack::ROOTFS;
@@ -35,9 +35,10 @@ pub async fn verify(shared: &Shared, reference: Option<&ImageRef>) -> Result<Vec
     let mut verified = Vec::new();
     for name in names {
         // Held only while it is its turn; one removed meanwhile needs no check.
-        let image = shared.index.borrow_mut().find(&name).map(Entry::lend);
+        let image = shared.index.borrow_mut().hold(&name);
         if let Some(image) = image {
             let faults = check(shared, &image).await?;
+            shared.index.borrow_mut().mark(&image.record.manifest, !faults.is_empty());
             verified.push(Verified { name, digest: image.digest.clone(), faults });
         }
     }

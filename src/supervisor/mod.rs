@@ -93,6 +93,8 @@ pub struct Grounds {
     pub bundles: PathBuf,
     /// Journals of containers.
     pub journals: PathBuf,
+    /// The lowest layer of all containers' files.
+    pub mount_points: PathBuf,
     /// Named volumes.
     pub volumes: PathBuf,
     /// The cgroup that is every container's parent.
@@ -168,6 +170,7 @@ impl Supervisor {
         Places {
             data: self.grounds.data.join(id.as_str()),
             bundle: self.grounds.bundles.join(id.as_str()),
+            mount_points: self.grounds.mount_points.clone(),
             volumes: self.grounds.volumes.clone(),
             cgroup: format!("{}/{id}", self.grounds.cgroup),
             cgroup_v1: !self.ground.cgroups.is_v2(),

@@ -116,7 +116,7 @@ impl Call {
         let name = self.tool.name();
         self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        log::debug!("{:?}", self.command.as_std());
+        log_command(self.command.as_std());
         let mut child = spawn(self.command).await.map_err(|e| spawn_failed(self.tool, &e))?;
         // Dropped before the child, which is not reaped by then.
         let mut group = Group(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)));
@@ -173,6 +173,11 @@ impl Drop for Group {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// Logs what is called, and with which arguments: of its environment a proxy's address may have a password in it.
+pub(super) fn log_command(command: &std::process::Command) {
+    log::debug!("{:?} {:?}", command.get_program(), command.get_args().collect::<Vec<_>>());
 }
 
 /// A command with the environment that every tool gets, in a process group of its own so that a terminal's Ctrl-C

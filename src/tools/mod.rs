@@ -14,7 +14,7 @@ pub mod orphans;
 pub mod process;
 mod sealed;
 pub mod skopeo;
-mod spawn;
+pub mod spawn;
 pub mod terminal;
 pub mod umoci;
 pub mod userns;

@@ -11,7 +11,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
@@ -21,6 +21,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::process::start_time;
+use crate::cgroup::helpers::Helpers;
+use crate::oom;
 
 /// How many starts wait for the thread; who comes then waits to be let in.
 const QUEUE: usize = 16;
@@ -112,6 +114,32 @@ pub fn registered(fork: impl FnOnce() -> io::Result<Pid>) -> io::Result<Pid> {
     Ok(child)
 }
 
+/// Where what is started here is put, if not where the daemon is.
+static HELPERS: OnceLock<Helpers> = OnceLock::new();
+
+/// Has what is started from now on live in a cgroup of its own.
+pub fn keep_apart(helpers: Helpers) {
+    // A process has one daemon.
+    let _ = HELPERS.set(helpers);
+}
+
+/// What is the daemon's own is not for what it has started: its cgroup, and its protection from the OOM killer.
+fn set_apart(pid: i32) {
+    let moved = HELPERS.get().map_or(Ok(()), |helpers| helpers.take(pid));
+    let exposed = oom::expose(pid);
+    for (what, done) in [("its cgroup", moved), ("its oom_score_adj", exposed)] {
+        match done {
+            Err(e) if !has_ended(&e) => log::warn!("process {pid}: {what}: {e}"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether that is what is told of a process that is not there any more, or is not to be waited for but dead.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
 /// A limit of address space that was set on the daemon is not meant for what it starts: tools written in Go map a great
 /// deal that they never touch. As far as that goes: nobody may have more than the hard limit.
 #[expect(unsafe_code, reason = "nothing else is run between fork and exec")]
@@ -134,5 +162,7 @@ fn start(command: &mut Command, inherited: Vec<OwnedFd>) -> io::Result<Child> {
     // Not reaped yet by anybody, so that its times are there to be read.
     let pid = started.as_ref().ok().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
     all.extend(pid.and_then(|pid| Some(Started { pid, since: start_time(pid)? })));
+    drop(all);
+    pid.into_iter().for_each(set_apart);
     started
 }

@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use super::{Call, Output, Tool, Tools};
 use crate::refusal::{Code, Refusal};
+use crate::removal;
+use crate::worker;
 
 /// How long work on a whole tree may take: hours for the largest on the slowest of disks.
 const TREE: Duration = Duration::from_secs(4 * 3600);
 
 /// Unpacks all layers of `layout`'s image `tag` into `rootfs`, which must not be there: umoci would merge. Digests,
-/// sizes and diff ids are verified on the way; a failure leaves no `rootfs`.
+/// sizes and diff ids are verified on the way; a failure leaves no `rootfs`, a crash may.
 pub async fn unpack(tools: &Tools, layout: &Path, tag: &str, rootfs: &Path) -> Result<(), Refusal> {
     for again in 0..CRASHES_MAX {
+        if again > 0 {
+            clear_away(rootfs).await?;
+        }
         let call = tools.call(Tool::Umoci)?.args(["raw", "unpack", "--image"]).arg(image(layout, tag)).arg(rootfs);
         // One thread alone leaves little to race.
         let call = if again > 0 { call.env("GOMAXPROCS", "1") } else { call };
@@ -27,6 +32,27 @@ pub async fn unpack(tools: &Tools, layout: &Path, tag: &str, rootfs: &Path) -> R
     Err(Refusal::tool_failed("umoci crashes each time it unpacks this; is the disk full?"))
 }
 
+/// Takes away what a crash left. Where that has filled the disk, it is why.
+async fn clear_away(rootfs: &Path) -> Result<(), Refusal> {
+    let rootfs = rootfs.to_owned();
+    let cleared = move || {
+        let is_full = rootfs.parent().is_some_and(is_full);
+        removal::remove(&rootfs).map_err(|e| Refusal::io(rootfs.display(), &e))?;
+        if is_full { Err(Refusal::no_space("umoci: it crashed, and the disk is full")) } else { Ok(()) }
+    };
+    worker::long(cleared).await
+}
+
+/// Whether there is no room for a file more. A file system that makes inodes as they are needed has none, and none free.
+fn is_full(dir: &Path) -> bool {
+    let free = |fs: rustix::fs::StatVfs| {
+        fs.f_bfree.saturating_mul(fs.f_frsize) < ROOM_MIN || (fs.f_files > 0 && fs.f_ffree == 0)
+    };
+    rustix::fs::statvfs(dir).is_ok_and(free)
+}
+
+/// What a disk that was written full may have left, in bytes: less than what is written at once.
+const ROOM_MIN: u64 = 64 << 10;
 /// How often it is tried where it crashes. Where it cannot go on, as for a full disk, it sums up a blob that another of
 /// its threads still reads, and as often as not dies of that before it has said what was wrong.
 const CRASHES_MAX: usize = 4;
@@ -79,6 +105,12 @@ pub(crate) fn refusal(words: &str) -> Refusal {
 
 /// Whether umoci refused a blob for not being what its digest says.
 pub fn found_damage(refusal: &Refusal) -> bool {
+    refusal.message().starts_with("umoci: ") && speaks_of_damage(refusal)
+}
+
+/// Whether a tool's last words are of data that is not what it should be; skopeo has the same for a connection that was
+/// cut off.
+pub fn speaks_of_damage(refusal: &Refusal) -> bool {
     let words = refusal.message();
     refusal.code() == Code::ToolFailed
         && ["mismatch", "invalid tar header", "unexpected EOF", "gzip:"].iter().any(|sign| words.contains(sign))

@@ -49,6 +49,8 @@ async fn commit(child: &Child, reference: ImageRef, engine: &Engine) -> Result<A
 
 /// Writes the layer while the container stands still, where it runs: the image is of one moment.
 async fn quietly(child: &Child, plan: &Arc<Plan>) -> Result<File, Refusal> {
+    // Waited for before it stands still.
+    let _turn = worker::long_turn().await;
     let phase = child.view.borrow().phase;
     // One that cannot be paused is ending: it is taken as it is.
     let paused = phase == Phase::Running && ask(child, Pause).await?.is_ok();

@@ -139,3 +139,16 @@ fn who_does_not_read_holds_up_no_copy() {
     drop(deaf);
     daemon.ok("rm job");
 }
+
+/// What every container has mounted lies below its image already: none of it is made anew.
+#[test]
+fn a_container_that_writes_nothing_has_nothing_of_its_own_on_the_disk() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    let id = daemon.ok("run busybox name=idle stop-timeout=200ms -- sleep 100000").get("id");
+    let upper = daemon.place().root().join("containers").join(id).join("upper");
+    assert_eq!(std::fs::read_dir(upper).unwrap().count(), 0);
+    // It is in nobody's way.
+    daemon.ok("exec idle -- touch /etc/own");
+    assert_eq!(rows(&daemon.ok("diff idle")), ["C /etc", "A /etc/own"]);
+}

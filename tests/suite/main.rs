@@ -38,6 +38,7 @@ mod commit; // images made of containers
 mod copying; // files in and out
 mod crowd; // thirty at once
 mod defects; // panics in actors and in their work
+mod depths; // trees deeper than a stack
 mod diff; // what a container changed
 mod ending; // TERM and KILL of the daemon; daemons beside each other
 mod engine; // the main job, and every way of asking agrees

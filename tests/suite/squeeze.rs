@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::conn::Conn;
 use super::harness::{Daemon, Setup};
@@ -158,6 +159,48 @@ fn a_cgroup_that_is_full_is_never_filled() {
     drop(daemon);
 }
 
+#[test]
+fn tools_are_not_counted_against_the_daemons_own_limit() {
+    let cgroup = Cgroup::of_memory(48 << 20);
+    let procs = cgroup.0.join("cgroup.procs");
+    let mut daemon = Setup { cgroup: Some(procs.clone()), ..Setup::default() }.start();
+    daemon.import_busybox();
+    let parts = |daemon: &Daemon| {
+        let init = daemon.ok("run busybox name=box -- sleep 100000").get("pid").parse().unwrap();
+        let conmon = parent(init);
+        daemon.ok("exec box -- true");
+        (memory_cgroup(conmon), memory_cgroup(init))
+    };
+    let apart = format!("/gantry-{}/helpers", daemon.place().bridge());
+    let (conmon, init) = parts(&daemon);
+    assert_eq!(conmon, apart);
+    assert!(init != apart && init.starts_with("/gantry-"), "{init}");
+    assert_eq!(fs::read_to_string(&procs).unwrap().trim(), daemon.pid().to_string(), "what lives with the daemon");
+    daemon.kill();
+    daemon.restart();
+    assert_eq!(parts(&daemon).0, apart);
+}
+
+/// Whose child a process is: field 4 of `/proc/PID/stat`.
+#[track_caller]
+fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let behind_name = stat.rsplit(')').next().unwrap();
+    behind_name.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The cgroup that counts the memory of a process.
+#[track_caller]
+fn memory_cgroup(pid: i32) -> String {
+    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let of_memory = |line: &str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|name| name == "memory").then(|| path.to_owned())
+    };
+    let unified = || lines.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned);
+    lines.lines().find_map(of_memory).or_else(unified).expect("a cgroup")
+}
+
 /// A cgroup with a limit of memory.
 struct Cgroup(PathBuf);
 
@@ -167,7 +210,8 @@ impl Cgroup {
         let v1 = host::hierarchies().into_iter().find(|dir| dir.ends_with("memory"));
         let file = if v1.is_some() { "memory.limit_in_bytes" } else { "memory.max" };
         let root = v1.unwrap_or_else(|| "/sys/fs/cgroup".into());
-        let dir = root.join(format!("gantry-squeeze-{}", std::process::id()));
+        static NTH: AtomicUsize = AtomicUsize::new(0);
+        let dir = root.join(format!("gantry-squeeze-{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join(file), limit.to_string()).unwrap();
         Self(dir)

@@ -29,6 +29,7 @@ const LEAVES: &[&str] = &[
     "link",
     "logging",
     "memory",
+    "oom",
     "config",
     "cgroup",
     "changes",
@@ -37,6 +38,8 @@ const LEAVES: &[&str] = &[
     "outbox",
     "overlay",
     "readiness",
+    "removal",
+    "walk",
     "worker",
 ];
 

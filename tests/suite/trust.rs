@@ -129,7 +129,10 @@ fn nobody_sees_credentials() {
     let wrong = home.0.join("wrong.json");
     std::fs::write(&wrong, auths.to_string().replace(token, "d2ViOndyb25nLXBhc3M=")).unwrap();
 
-    let daemon = home.daemon(&[("GANTRY_LOG", "debug".to_owned())]);
+    // What a tool is given on its way out may hold one too. Loopback is asked without it.
+    let proxy = ("HTTPS_PROXY", "http://web:pr0xy-w0rd@127.0.0.1:1".to_owned());
+    let debug = ("GANTRY_LOG", "debug".to_owned());
+    let daemon = home.daemon(&[debug, proxy, ("NO_PROXY", "127.0.0.1".to_owned())]);
     let mut said = format!("{:?}", daemon.conn().request(&format!("image pull {name} tls-verify=no")));
     assert!(said.contains("ERR denied") && said.contains("authfile="), "{said}");
     let refused = daemon.conn().request(&format!("image pull {name} tls-verify=no authfile={}", wrong.display()));
@@ -145,6 +148,8 @@ fn nobody_sees_credentials() {
     for secret in [password, token, "wrong-pass", "d2ViOndyb25nLXBhc3M"] {
         assert!(!said.contains(secret), "{secret} in {said}");
     }
+    let of_skopeo: Vec<&str> = said.lines().filter(|line| line.contains("skopeo")).collect();
+    assert!(!of_skopeo.is_empty() && !of_skopeo.iter().any(|line| line.contains("pr0xy-w0rd")), "{of_skopeo:?}");
     // Nor do they lie about: not in the store, nor anywhere else of the daemon's.
     let found = shell::sh(&format!("grep -rlaF -e {password} -e {token} {} || true", daemon.place().dir().display()));
     assert_eq!(found.succeeds(), "");

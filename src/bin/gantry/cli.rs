@@ -26,14 +26,31 @@ pub fn parser() -> Command {
         .subcommand_value_name("COMMAND")
         .subcommand_help_heading("Commands")
         .arg(socket());
-    top = top.subcommands(ENTRIES.iter().filter(|entry| group_of(entry).is_none()).map(command));
-    for (group, about, flags) in GROUPS {
-        let own = ENTRIES.iter().filter(|entry| group_of(entry) == Some(group));
-        let group = Command::new(*group).about(*about).subcommand_required(true).arg_required_else_help(true);
-        let group = group.args(flags.iter().map(|flag| flag.arg()));
-        top = top.subcommand(group.subcommands(own.map(command)));
-    }
-    top
+    let alone = ENTRIES.iter().filter(|entry| group_of(entry).is_none());
+    top = top.subcommands(alone.map(|entry| {
+        named(entry).defer(|command| match find(command.get_name()) {
+            Some(entry) => completed(command, entry),
+            None => command,
+        })
+    }));
+    top.subcommands(GROUPS.iter().map(|(group, about, _)| Command::new(*group).about(*about).defer(filled)))
+}
+
+/// A group with its flags and its commands.
+fn filled(command: Command) -> Command {
+    let Some((group, _, flags)) = GROUPS.iter().find(|(group, ..)| *group == command.get_name()) else {
+        return command;
+    };
+    let own = ENTRIES.iter().filter(|entry| group_of(entry) == Some(group));
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(flags.iter().map(|flag| flag.arg()))
+        .subcommands(own.map(|entry| completed(named(entry), entry)))
+}
+
+fn find(name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name == name)
 }
 
 fn socket() -> Arg {
@@ -64,14 +81,18 @@ pub fn form(entry: &Entry) -> String {
     format!("{}{flags} {}", entry.name, operands(entry.operands).1).trim_end().to_owned()
 }
 
-fn command(entry: &'static Entry) -> Command {
+/// A command as a list of commands shows it. What it takes is told when it is that one that was typed: to make all of them
+/// takes longer than most answers do.
+fn named(entry: &'static Entry) -> Command {
     let own_name = entry.name.rsplit(' ').next().unwrap_or(entry.name);
+    Command::new(own_name).visible_aliases(entry.also).about(entry.about)
+}
+
+fn completed(command: Command, entry: &'static Entry) -> Command {
     let (operands, shown) = operands(entry.operands);
     let short_help = entry.all_flags().all(|flag| flag.short != Some('h'));
     let help = Arg::new("help").long("help").action(ArgAction::Help);
-    Command::new(own_name)
-        .visible_aliases(entry.also)
-        .about(entry.about)
+    command
         .override_usage(format!("gantry {} [OPTIONS] {shown}", entry.name))
         .help_template(format!("{{usage-heading}} {{usage}}\n\n{{about}}\n{}", options_help(entry)))
         .disable_help_flag(true)
@@ -123,7 +144,7 @@ pub fn chosen(matches: &ArgMatches) -> Option<Chosen<'_>> {
         Some((second, innermost)) => (format!("{first} {second}"), innermost, Some(inner)),
         None => (first.to_owned(), inner, None),
     };
-    ENTRIES.iter().find(|entry| entry.name == name).map(|entry| Chosen { entry, matches, group })
+    find(&name).map(|entry| Chosen { entry, matches, group })
 }
 
 /// The exit status of a command line that cannot be read: that of the command it names.

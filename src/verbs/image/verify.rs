@@ -50,7 +50,7 @@ async fn tell(verified: &[Verified], call: &Call) -> usize {
         let ok = if image.faults.is_empty() { "yes" } else { "no" };
         let detail = match image.faults.is_empty() {
             true => image.digest.clone(),
-            false => format!("{}; remove it and pull or import it anew", image.faults.join("; ")),
+            false => format!("{}; pull or load it anew while no container uses it", image.faults.join("; ")),
         };
         call.line(&Line::row(&ROW, &[&image.name, &ok, &detail])).await;
     }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use gantry::images::{Load, PullOptions, PullPolicy, Save, Verify, ask, ensure};
+use gantry::refusal::Code;
 use serde_json::{Value, json};
 
 use super::{Place, layout_with_label, on_actix, plain_http, pull, reference, until};
@@ -47,6 +49,28 @@ fn docker_format_keeps_what_oci_has_no_word_for() {
     });
 }
 
+#[test]
+fn an_image_of_two_repositories_shares_its_blobs_as_they_are() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let first = push_docker_format(&registry, &place.dir);
+        let docker = place.dir.join("docker-format");
+        let second = registry.push(&format!("dir:{}", docker.display()), "mirror/docker:1", &[]);
+        let store = place.open().await;
+        drop(pull(&store, &first).await.unwrap());
+        let config = read(&docker.join("manifest.json"))["config"]["digest"].as_str().unwrap().to_owned();
+        let config = config.trim_start_matches("sha256:");
+        // The store's own file, whatever becomes of its name; written long ago.
+        let (aside, then) = (place.dir.join("aside"), SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+        std::fs::hard_link(place.dir.join("root/images/blobs/sha256").join(config), &aside).unwrap();
+        std::fs::File::open(&aside).unwrap().set_modified(then).unwrap();
+        drop(pull(&store, &second).await.unwrap());
+        assert_eq!(aside.metadata().unwrap().modified().unwrap(), then, "it was written to");
+        assert_eq!(std::fs::read(&aside).unwrap(), std::fs::read(docker.join(config)).unwrap());
+        assert_eq!(place.holds().await, (2, 1, 4));
+    });
+}
+
 /// Pushes the busybox image in Docker's schema 2 with a health check, shell and stop timeout, which no OCI tool writes.
 pub fn push_docker_format(registry: &Registry, dir: &Path) -> String {
     let docker = dir.join("docker-format");
@@ -79,6 +103,12 @@ fn an_index_gives_each_platform_its_image() {
         let other = ensure(&store, reference(&name), PullPolicy::Missing, options, None).await.unwrap();
         assert_eq!((other.platform.to_string().as_str(), &other.digest), ("linux/s390x", &host.digest));
         assert_ne!(other.rootfs, host.rootfs);
+        // One for another platform is none, also where none is to be fetched.
+        for (platform, is_here) in [("linux/s390x", true), ("linux/riscv64", false)] {
+            let options = PullOptions { platform: Some(platform.to_owned()), ..plain_http() };
+            let found = ensure(&store, reference(&name), PullPolicy::Never, options, None).await;
+            assert_eq!(found.err().map(|refusal| refusal.code()), (!is_here).then_some(Code::NotFound), "{platform}");
+        }
         drop(host);
         until("the name means the other one now", || place.count("rootfs") == 1).await;
         assert_eq!(place.holds().await, (1, 1, 3));

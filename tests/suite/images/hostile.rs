@@ -15,7 +15,7 @@ use crate::fake_registry::{Answer, FakeRegistry};
 use crate::registry::{Registry, run};
 
 /// Everything in a tree but the image store, with what tells that it was touched.
-fn picture(dir: &Path) -> Vec<(PathBuf, u32, u64, i64)> {
+pub fn picture(dir: &Path) -> Vec<(PathBuf, u32, u64, i64)> {
     let (mut all, mut todo) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(path) = todo.pop().filter(|path| !path.ends_with("root/images")) {
         let file = path.symlink_metadata().unwrap();

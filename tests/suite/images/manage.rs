@@ -1,14 +1,15 @@
 //! The verbs that look after images already here, against archives that skopeo writes and reads.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use gantry::images::{Inspect, Load, MeasureUsage, Prune, Save, Tag, Verify, ask};
+use gantry::images::{Close, Inspect, Load, MeasureUsage, Prune, PullPolicy, Save, Tag, Verify, ask, ensure};
 use gantry::refusal::Code;
 
-use super::{Place, code, layout_with_label, on_actix, pull, reference, remove};
+use super::resume::Small;
+use super::{Place, code, layout_with_label, on_actix, plain_http, pull, reference, remove, until};
 use crate::registry::{Registry, busybox_layout, run};
 
 #[test]
@@ -68,6 +69,116 @@ fn what_is_saved_loads_again() {
         assert!(!place.dir.join("sa:ved.tar.part").exists());
     });
 }
+
+#[test]
+fn only_a_file_is_replaced_by_what_is_saved() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        drop(pull(&store, &name).await.unwrap());
+        let elsewhere = place.dir.join("elsewhere");
+        let _mounted = Small::mount(&elsewhere, "size=64m");
+        let save = |path: &Path| ask(&store, Save { reference: reference(&name), path: path.to_owned() });
+        for dir in [&place.dir, &elsewhere] {
+            let (fifo, link, file, beside) =
+                (dir.join("fifo"), dir.join("link"), dir.join("x.tar"), dir.join("x.tar.part"));
+            run(Command::new("mkfifo").arg(&fifo));
+            symlink(&fifo, &link).unwrap();
+            for path in [&fifo, &link, dir] {
+                assert_eq!(code(save(path).await), Code::BadValue, "{}", path.display());
+            }
+            assert!(fifo.metadata().unwrap().file_type().is_fifo() && link.is_symlink());
+            for path in [&file, &beside] {
+                std::fs::write(path, "somebody's").unwrap();
+            }
+            save(&file).await.unwrap();
+            assert!(file.metadata().unwrap().len() > 100_000);
+            assert_eq!(std::fs::read_to_string(&beside).unwrap(), "somebody's");
+        }
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 4, "nothing else is left there");
+    });
+}
+
+#[test]
+fn to_look_at_an_image_is_not_to_use_it() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        drop(pull(&store, &name).await.unwrap());
+        let file = std::fs::read_dir(place.dir.join("root/images/names")).unwrap().next().unwrap().unwrap().path();
+        let store = place.reopen(store).await;
+        store.send(Close).await.unwrap();
+        until("the store is closed", || !store.holder().connected()).await;
+        let then = SystemTime::now() - Duration::from_secs(48 * 3600);
+        std::fs::File::open(&file).unwrap().set_modified(then).unwrap();
+        let store = place.open().await;
+        assert!(ask(&store, Verify { reference: None }).await.unwrap()[0].faults.is_empty());
+        ask(&store, Inspect { reference: reference(&name) }).await.unwrap();
+        ask(&store, Save { reference: reference(&name), path: place.dir.join("x.tar") }).await.unwrap();
+        drop(ask(&store, Tag { reference: reference(&name), new: reference("young") }).await.unwrap());
+        let prune = |hours: u64| ask(&store, Prune { all: false, unused: Some(Duration::from_secs(hours * 3600)) });
+        let pruned = prune(24).await.unwrap().names;
+        assert_eq!(pruned.iter().map(ToString::to_string).collect::<Vec<_>>(), [name]);
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
+
+#[test]
+fn a_damaged_tree_is_mended_by_a_pull() {
+    on_actix(async {
+        let (place, registry) = (Place::new(), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let rootfs = pull(&store, &name).await.unwrap().rootfs.clone();
+        drop(ask(&store, Tag { reference: reference(&name), new: reference("other") }).await.unwrap());
+        std::fs::write(rootfs.join("etc/planted"), "x").unwrap();
+        let faults = async || {
+            let verified = ask(&store, Verify { reference: None }).await.unwrap();
+            verified.iter().map(|image| image.faults.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(faults().await, [1, 1]);
+        let fetch = || ensure(&store, reference(&name), PullPolicy::Always, plain_http(), None);
+        // A container's tree is not taken away from below it.
+        let held = pull(&store, "other").await.unwrap();
+        drop(fetch().await.unwrap());
+        assert_eq!(faults().await, [1, 1]);
+        drop(held);
+        drop(fetch().await.unwrap());
+        assert_eq!(faults().await, [0, 0]);
+        assert_eq!(place.holds().await, (2, 1, 3));
+    });
+}
+
+#[test]
+fn an_image_may_go_while_it_is_verified() {
+    on_actix(async {
+        let place = Place::with_tool("umoci", WAITS);
+        std::fs::write(place.dir.join("log.go"), "").unwrap();
+        let registry = Registry::start();
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        drop(pull(&store, &name).await.unwrap());
+        std::fs::remove_file(place.dir.join("log.go")).unwrap();
+        std::fs::remove_file(place.dir.join("log")).unwrap();
+        let verified = ask(&store, Verify { reference: None });
+        let removed = async {
+            until("it is being verified", || place.dir.join("log").exists()).await;
+            let removed = remove(&store, &name).await;
+            std::fs::write(place.dir.join("log.go"), "").unwrap();
+            removed
+        };
+        let (verified, removed) = futures::join!(verified, removed);
+        assert_eq!(removed.unwrap(), name);
+        assert!(verified.unwrap()[0].faults.is_empty());
+        until("nothing of it is left", || place.count("rootfs") == 0).await;
+        assert_eq!(place.holds().await, (0, 0, 0));
+    });
+}
+
+/// A tool that says that it has begun, and waits for its leave.
+const WAITS: &str = "echo begun >$LOG\nwhile [ ! -e $LOG.go ]; do sleep 0.05; done\nexec $REAL \"$@\"\n";
 
 #[test]
 fn archives_of_every_kind_load() {

@@ -5,6 +5,7 @@
     reason = "a test starts programs of its own, and fails by panic"
 )]
 
+mod archives;
 mod craft;
 mod errors;
 mod exact;
@@ -13,6 +14,7 @@ mod hostile;
 mod import;
 mod manage;
 mod names;
+mod opening;
 mod podman;
 mod pull;
 mod resume;

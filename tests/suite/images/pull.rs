@@ -2,15 +2,18 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use gantry::events::Kind;
-use gantry::images::{Close, List, PullOptions, PullPolicy, ensure};
+use gantry::images::{Close, Import, ImportConfig, List, PullOptions, PullPolicy, ask, ensure};
 use gantry::refusal::Code;
 use gantry::tools::Tools;
 use tokio::sync::mpsc;
 
+use super::craft::{Layer, Recipe};
 use super::{Place, code, layout_with_label, on_actix, plain_http, pull, reference, until};
+use crate::fake_registry::FakeRegistry;
 use crate::registry::Registry;
 
 #[test]
@@ -218,6 +221,79 @@ fn a_damaged_blob_is_fetched_anew() {
         let other = pull(&store, &second).await.unwrap();
         assert!(other.rootfs.join("bin/busybox").exists() && other.rootfs != image.rootfs);
         assert_eq!(place.holds().await, (2, 2, 5), "the layer is shared");
+    });
+}
+
+#[test]
+fn an_image_asked_for_in_two_ways_is_fetched_once() {
+    on_actix(async {
+        let (place, registry) =
+            (Place::with_tool("skopeo", "echo \"$1\" >>$LOG\nexec $REAL \"$@\"\n"), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let host = gantry::images::Platform::host().to_string();
+        let said = PullOptions { platform: Some(host), ..plain_http() };
+        let asked = |options| ensure(&store, reference(&name), PullPolicy::Missing, options, None);
+        let (one, other) = futures::join!(asked(plain_http()), asked(said));
+        assert_eq!(one.unwrap().rootfs, other.unwrap().rootfs);
+        assert_eq!(place.log().lines().filter(|line| *line == "copy").count(), 1, "{}", place.log());
+        assert_eq!(place.holds().await, (1, 1, 3));
+    });
+}
+
+#[test]
+fn slow_registries_hold_up_nothing_that_is_done_here() {
+    on_actix(async {
+        let place = Place::new();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let slow = |n: u8| {
+            let layer = Layer::new().file("f", &[n]).tar();
+            let layout = Recipe::of(vec![layer]).layout(&place.dir.join(format!("layout-{n}")));
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let (wait, asked) = (Mutex::new(wait), asked.clone());
+            let registry = FakeRegistry::with(&layout, move |path| {
+                if path.contains("/blobs/") {
+                    asked.fetch_or(1 << n, Ordering::Relaxed);
+                    // Nothing comes; it is over when the other end is gone.
+                    let _ = wait.lock().unwrap().recv();
+                }
+                None
+            });
+            (registry, go)
+        };
+        let (registries, go): (Vec<_>, Vec<_>) = (0..3).map(slow).unzip();
+        let store = place.open().await;
+        let pulls = registries.iter().map(|registry| {
+            let (store, name) = (store.clone(), format!("{}/slow:1", registry.address()));
+            actix_rt::spawn(async move { pull(&store, &name).await.is_ok() })
+        });
+        let pulls: Vec<_> = pulls.collect();
+        until("three pulls wait for a blob", || asked.load(Ordering::Relaxed) == 0b111).await;
+        let tree = place.dir.join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let import = Import { path: tree, reference: reference("made"), config: ImportConfig::default() };
+        let made = tokio::time::timeout(crate::shell::patience(60), ask(&store, import)).await;
+        drop(go);
+        assert!(made.expect("it waits for the registry").is_ok());
+        for pulled in pulls {
+            assert!(pulled.await.unwrap());
+        }
+        assert_eq!(place.holds().await, (4, 4, 12));
+    });
+}
+
+#[test]
+fn a_tool_that_crashed_is_begun_anew_on_nothing() {
+    on_actix(async {
+        let script = "for root; do :; done\nif [ ! -e $LOG ]; then\necho crashed >$LOG\nmkdir -p \"$root\"\n\
+                      echo x >\"$root/stale\"\necho 'panic: as the test wants it' >&2\nexit 2\nfi\nexec $REAL \"$@\"\n";
+        let (place, registry) = (Place::with_tool("umoci", script), Registry::start());
+        let name = registry.push_busybox("httpd:1");
+        let store = place.open().await;
+        let image = pull(&store, &name).await.unwrap();
+        assert!(image.rootfs.join("bin/busybox").exists() && place.log().contains("crashed"));
+        assert!(!image.rootfs.join("stale").exists(), "it was unpacked over what was there");
+        assert_eq!(place.holds().await, (1, 1, 3));
     });
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use gantry::images::{MeasureUsage, Prune, PullPolicy, Verify, ask, ensure};
+use gantry::images::{Import, ImportConfig, MeasureUsage, Prune, PullPolicy, Verify, ask, ensure};
 use gantry::refusal::Code;
 
 use super::craft::{Layer, Recipe};
@@ -76,6 +76,59 @@ fn a_pull_cut_off_goes_on_from_what_is_whole() {
         assert_eq!(place.holds().await, (1, 1, 5));
         assert_eq!(place.count("partial"), 0, "it is in the store now");
         assert!(ask(&store, Verify { reference: None }).await.unwrap()[0].faults.is_empty());
+    });
+}
+
+#[test]
+fn a_pull_cut_off_twice_keeps_what_it_has() {
+    on_actix(async {
+        let place = Place::new();
+        let frail = Frail::new(&place.dir.join("layout"));
+        let store = place.open().await;
+        assert!(pull(&store, &frail.name()).await.is_err());
+        let kept = place.count("partial");
+        frail.asked();
+        assert!(pull(&store, &frail.name()).await.is_err());
+        let asked = frail.asked();
+        assert!(asked.len() <= 2, "the largest layer and the configuration: {asked:?}");
+        assert_eq!((place.holds().await, place.count("partial")), ((0, 0, 0), kept));
+    });
+}
+
+#[test]
+fn what_is_kept_of_pulls_has_a_bound() {
+    on_actix(async {
+        let mut place = Place::new();
+        place.max_image_size = 1 << 20;
+        let frail = Frail::new(&place.dir.join("layout"));
+        let store = place.open().await;
+        let partial = |digit: &str| place.dir.join("root/images/partial").join(digit.repeat(64));
+        let of_size = |path: &Path, size| std::fs::File::create(path).unwrap().set_len(size).unwrap();
+        // With what comes it is too much.
+        of_size(&partial("a"), (1 << 20) - 10_000);
+        assert!(pull(&store, &frail.name()).await.is_err());
+        assert!(!partial("a").exists() && place.count("partial") >= 2);
+    });
+}
+
+#[test]
+fn what_is_kept_of_pulls_makes_room() {
+    on_actix(async {
+        let place = Place::new();
+        let (root, tree) = (place.dir.join("root"), place.dir.join("tree"));
+        let _mounted = Small::mount(&root, "size=8m");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("noise"), noise(5, 1 << 20)).unwrap();
+        let store = place.open().await;
+        let kept = root.join("images/partial").join("b".repeat(64));
+        std::fs::write(&kept, vec![1; 7 << 20]).unwrap();
+        let name = super::reference("x");
+        let import = || Import { path: tree.clone(), reference: name.clone(), config: ImportConfig::default() };
+        assert_eq!(ask(&store, import()).await.unwrap_err().code(), Code::NoSpace);
+        assert!(!kept.exists());
+        assert!(ask(&store, import()).await.is_ok());
+        store.send(gantry::images::Close).await.unwrap();
+        until("the store is closed", || !store.holder().connected()).await;
     });
 }
 
@@ -173,10 +226,10 @@ fn what_a_killed_run_had_fetched_is_gone_on_from() {
 }
 
 /// A file system of its own size, unmounted at the end.
-struct Small<'a>(&'a Path);
+pub struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
-    fn mount(dir: &'a Path, options: &str) -> Self {
+    pub fn mount(dir: &'a Path, options: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(dir));
         Self(dir)
