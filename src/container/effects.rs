@@ -362,10 +362,9 @@ pub async fn free(journal: &SharedJournal, ground: &Ground) -> bool {
     let failed = undo::all(steps, ground).await;
     let is_free = failed.is_empty();
     let mut journal = journal.borrow_mut();
-    if is_free {
-        journal.remove()
-    } else {
-        journal.settle(failed)
+    match is_free {
+        true => journal.remove(),
+        false => journal.settle(failed),
     }
     is_free
 }
