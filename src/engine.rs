@@ -45,8 +45,10 @@ pub struct Engine {
     pub postage: Rc<Postage>,
     /// Held by whoever measures how much disk things take: one at a time, however many ask.
     pub measuring: Arc<Mutex<()>>,
-    /// Held by whoever walks through a container's files on a thread of its own: so many at once.
+    /// Held by whoever copies a container's files on a thread of its own: so many at once.
     pub walkers: Arc<Semaphore>,
+    /// The same of those who look through them at their own pace: they are not to hold up the others.
+    pub lookers: Arc<Semaphore>,
     /// When the daemon began.
     pub began: Instant,
     /// Told when the daemon is to end.

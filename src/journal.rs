@@ -143,7 +143,11 @@ impl Journal {
     /// things too.
     pub fn record(&mut self, step: Step) -> Result<(), Refusal> {
         let line = step.to_line();
-        self.file.write_all(&line).map_err(|e| Refusal::io(self.path.display(), &e))?;
+        if let Err(e) = self.file.write_all(&line) {
+            // What went of it would spoil the next line.
+            self.cut();
+            return Err(Refusal::io(self.path.display(), &e));
+        }
         self.steps.push((self.end, step));
         self.end += line.len() as u64;
         Ok(())
@@ -167,14 +171,19 @@ impl Journal {
     /// Cuts the file to what is on record, and puts back there what could not be undone (newest first). An error leaves
     /// steps in the file whose undoing finds nothing to do.
     pub fn settle(&mut self, failed: Vec<Step>) {
-        let cut = self.file.set_len(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)).map(drop));
-        if let Err(e) = cut {
-            log::warn!("{}: {e}", self.path.display());
-        }
+        self.cut();
         for step in failed.into_iter().rev() {
             if let Err(refusal) = self.record(step) {
                 log::warn!("{refusal}");
             }
+        }
+    }
+
+    /// Cuts the file to what is on record.
+    fn cut(&mut self) {
+        let cut = self.file.set_len(self.end).and_then(|()| self.file.seek(SeekFrom::Start(self.end)).map(drop));
+        if let Err(e) = cut {
+            log::warn!("{}: {e}", self.path.display());
         }
     }
 
@@ -247,5 +256,22 @@ mod tests {
         assert_eq!(Journal::read(&path).unwrap(), [Step::Tree { path: "/x".into() }]);
         journal.remove();
         assert!(!path.exists());
+    }
+    #[test]
+    fn a_line_for_which_there_is_no_room_leaves_nothing() {
+        use std::os::fd::AsRawFd;
+
+        use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+        const ROOM: usize = 4096;
+        let file = File::from(memfd_create("journal", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC).unwrap());
+        let mut journal = Journal::create(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd()))).unwrap();
+        // Written to its length, and no further: a page's worth of the last line goes.
+        file.set_len(ROOM as u64).unwrap();
+        fcntl_add_seals(&file, SealFlags::GROW).unwrap();
+        let long = "x".repeat(ROOM - 20);
+        journal.record(Step::Link { name: long.clone() }).unwrap();
+        let end = journal.end;
+        journal.record(Step::Link { name: long }).unwrap_err();
+        assert_eq!((file.metadata().unwrap().len(), journal.mark()), (end, 1));
     }
 }

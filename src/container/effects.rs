@@ -356,13 +356,17 @@ pub async fn reap(rest: Vec<Step>, journal: SharedJournal, ground: Ground) {
     journal.borrow_mut().settle(failed);
 }
 
-/// Removes everything that is left, the journal last. Whoever reads the log reads on.
-pub async fn free(journal: SharedJournal, ground: Ground, logs: Arc<LogFiles>) {
-    logs.hold().await;
+/// Removes everything that is left, the journal last. False where something could not be removed, which stays on record.
+pub async fn free(journal: &SharedJournal, ground: &Ground) -> bool {
     let steps = journal.borrow_mut().take_back(0);
-    let failed = undo::all(steps, &ground).await;
+    let failed = undo::all(steps, ground).await;
+    let is_free = failed.is_empty();
     let mut journal = journal.borrow_mut();
-    if failed.is_empty() { journal.remove() } else { journal.settle(failed) }
+    match is_free {
+        true => journal.remove(),
+        false => journal.settle(failed),
+    }
+    is_free
 }
 
 /// Makes the container's directories.

@@ -211,7 +211,7 @@ impl State {
 
     /// What was done, or happened by itself.
     fn told(&mut self, event: &Event) -> Vec<Effect> {
-        use Phase::{Created, Exited, Leaving, Paused, Preparing, Removing, Running, Starting, Stopping};
+        use Phase::{Created, Exited, Failed, Leaving, Paused, Preparing, Removing, Running, Starting, Stopping};
         match (event, self.phase) {
             (Event::Prepared, Preparing) => self.arrive(Created),
             (Event::PrepareFailed, Preparing) => self.go(),
@@ -225,6 +225,10 @@ impl State {
             (Event::Released, Leaving) => [vec![Effect::Reap], self.arrive(Exited)].concat(),
             (Event::Reaped, _) => self.reaped(),
             (Event::Freed, Removing) => vec![Effect::Vanish],
+            (Event::Freed, Failed) => {
+                self.phase = Removing;
+                vec![Effect::LetGo, Effect::Vanish]
+            }
             (Event::Succeeded, _) => self.succeeded(),
             (Event::GivenUp, _) => self.given_up(),
             // Late or doubled news: a deadline that passes as the process ends, say.

@@ -233,3 +233,14 @@ fn the_daemons_end_is_a_stop_that_is_waited_for_and_a_removal() {
     assert_eq!(succeeded.step(&Event::Succeeded).unwrap(), [Effect::AskToStop]);
     assert_eq!(succeeded.step(&Event::GivenUp).unwrap(), [Effect::LetGo, Effect::Free]);
 }
+
+#[test]
+fn what_has_failed_is_let_go_of_when_nothing_of_it_is_left() {
+    for asked in [Event::Remove { force: true }, Event::Close] {
+        let (mut failed, _) = after(&[&RUN[..], &[Event::GivenUp]].concat());
+        assert_eq!(failed.step(&asked).unwrap(), [Effect::Free]);
+        assert_eq!(failed.step(&Event::Close).unwrap(), [], "it is under way");
+        assert_eq!(failed.phase, Phase::Failed);
+        assert_eq!(failed.step(&Event::Freed).unwrap(), [Effect::LetGo, Effect::Vanish]);
+    }
+}

@@ -2,17 +2,21 @@
 //! own; and how a successor goes on.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use futures::FutureExt as _;
 
-use super::effects::Run;
+use super::effects::{Run, SharedJournal};
 use super::estate::{Estate, Live, Outcome, Work};
 use super::state::{Effect, Event};
 use super::{Container, effects};
 use crate::fault;
 use crate::refusal::Refusal;
 use crate::undo::Ground;
+
+/// How long until what could not be removed of a container is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// What came of work in which a defect showed.
 fn defect() -> Refusal {
@@ -99,7 +103,11 @@ impl Container {
             // Of one that has failed there may be work under way still.
             estate.alone(Work::Free).await;
             effects::reap(estate.unreaped.take(), estate.journal.clone(), ground.clone()).await;
-            effects::free(estate.journal.clone(), ground, estate.logs.clone()).await;
+            // Whoever reads the log reads on.
+            estate.logs.hold().await;
+            if !effects::free(&estate.journal, &ground).await {
+                actix_rt::spawn(free_later(estate.journal.clone(), ground));
+            }
             Outcome::Freed
         };
         self.estate.begin(work, Outcome::Freed);
@@ -137,6 +145,16 @@ impl Container {
         hear: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
         ctx.spawn(work.into_actor(self).map(|found, actor, ctx| hear(actor, found, ctx)));
+    }
+}
+
+/// Tries again what failed, for the moment perhaps, as long as the daemon lives; behind that it is the next start's.
+async fn free_later(journal: SharedJournal, ground: Ground) {
+    loop {
+        tokio::time::sleep(fault::deadline(AGAIN)).await;
+        if effects::free(&journal, &ground).await {
+            break;
+        }
     }
 }
 

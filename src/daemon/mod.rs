@@ -44,7 +44,7 @@ use crate::worker;
 const WORKER_STACK: usize = 256 << 10;
 /// How many tasks have their turn before the kernel is asked what else has happened: a new client waits for no more.
 const TASKS_A_LOOK: u32 = 16;
-/// How many threads may walk through containers' files at once, beside those.
+/// How many threads may copy containers' files at once, and how many look through them, beside those.
 const WALKERS: usize = 16;
 
 /// Where things of this run lie.
@@ -262,6 +262,7 @@ async fn start(config: Config, dirs: &Dirs, began: Instant, basis: Basis) -> Res
         postage: Rc::new(Postage::new(doors::WAITING_MAX)),
         measuring: Arc::default(),
         walkers: Arc::new(Semaphore::new(WALKERS)),
+        lookers: Arc::new(Semaphore::new(WALKERS)),
         began,
         leave: Notify::new(),
     })

@@ -39,7 +39,11 @@ pub async fn containers(dirs: &Dirs, ground: &Ground, config: &Config) {
 }
 
 async fn one(journal: PathBuf, ground: &Ground) {
-    let steps = Journal::read(&journal).unwrap_or_default();
+    let steps = match Journal::read(&journal) {
+        Ok(steps) => steps,
+        // It may tell of much: it stays for the next start.
+        Err(refusal) => return log::warn!("{refusal}"),
+    };
     log::info!("sweeping container {} of a dead run: {} steps to undo", name_of(&journal), steps.len());
     if undo::all(steps.into_iter().rev().collect(), ground).await.is_empty() {
         let _ = fs::remove_file(&journal);

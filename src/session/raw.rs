@@ -11,7 +11,7 @@ use futures::future::LocalBoxFuture;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::hangup::Hangup;
 use crate::container::exec::{Chunk, Output};
@@ -22,6 +22,8 @@ use crate::verbs;
 
 /// How long a client may be behind: its process waits for as long.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the process of a client that has gone may take for each piece of what that has sent.
+const PATIENCE_GONE: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const READ_SIZE: usize = 16 << 10;
 
@@ -190,6 +192,8 @@ impl Raw {
                 tokio::select! {
                     taken = fed => if taken.is_err() { return Ok(()) },
                     _ = self.closing.changed() => return Ok(()),
+                    // What it has of it is still its own.
+                    () = sleep(PATIENCE_GONE) => return Ok(()),
                 }
             }
             if self.half_closed || self.read()? || self.fed.is_none() {

@@ -103,9 +103,13 @@ impl Supervisor {
     fn clean_up_after(&self, id: &ContainerId, ctx: &mut Context<Self>) {
         let (path, ground, id) = (self.grounds.journals.join(id.as_str()), self.ground.clone(), id.clone());
         let work = async move {
-            let steps = Journal::read(&path).unwrap_or_default().into_iter().rev().collect();
-            if undo::all(steps, &ground).await.is_empty() {
-                let _ = std::fs::remove_file(&path);
+            match Journal::read(&path) {
+                Ok(steps) => {
+                    if undo::all(steps.into_iter().rev().collect(), &ground).await.is_empty() {
+                        let _ = std::fs::remove_file(&path);
+                    }
+                }
+                Err(refusal) => log::warn!("{refusal}"),
             }
         };
         ctx.spawn(work.into_actor(self).map(move |(), actor, _| actor.forget(&id)));

@@ -33,7 +33,7 @@ async fn run(name: String, call: Call) -> Result<Line, Refusal> {
     let child = call.engine.child(&name).await?;
     let plan = ask(&child, Inspect).await?;
     let busy = |_| Refusal::busy("too many look through containers' files already; try again");
-    let _turn = call.engine.walkers.clone().try_acquire_owned().map_err(busy)?;
+    let _turn = call.engine.lookers.clone().try_acquire_owned().map_err(busy)?;
     let (rows, mut told) = mpsc::channel(AHEAD);
     // A thread of its own, since it goes at the client's pace.
     let walk = worker::apart("diff", STACK, move || {

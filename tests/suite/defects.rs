@@ -156,9 +156,27 @@ fn work_in_which_a_defect_shows_is_undone() {
 }
 
 #[test]
+fn what_could_not_be_removed_is_removed_later() {
+    let place = std::env::temp_dir().join(format!("gantry-panic-later-{}", std::process::id()));
+    // How soon it is tried again.
+    let env = [("GANTRY_PANIC", place.display().to_string()), ("GANTRY_DEADLINE", "12".to_owned())];
+    let env = env.map(|(key, value)| (key.to_owned(), value)).into();
+    let daemon = Setup { env, ..Setup::default() }.start();
+    daemon.import_busybox();
+    daemon.ok("create busybox name=x -- true");
+    std::fs::write(&place, "work-undo").unwrap();
+    daemon.ok("rm x");
+    until(patience(60), "a step fails", || !place.exists());
+    let left = || std::fs::read_dir(daemon.place().run().join("journals")).unwrap().count();
+    until(patience(120), "it is removed later", || left() == 0);
+    assert_eq!(std::fs::read_dir(daemon.place().root().join("containers")).unwrap().count(), 0);
+}
+
+#[test]
 fn what_fails_too_often_is_left_alone() {
     let mut flawed = Flawed::start();
     let mut conn = flawed.daemon.conn();
+    let mut pids = Vec::new();
     for name in ["x", "y"] {
         let pid = conn.ok(&format!("run busybox name={name} stop-signal=KILL -- sleep 1000")).get("pid");
         let mut told = Vec::new();
@@ -176,10 +194,12 @@ fn what_fails_too_often_is_left_alone() {
         let row = conn.ok(&format!("ps name={name}"));
         assert_eq!((row.column("state"), row.column("pid")), (vec!["running".to_owned()], vec![pid.clone()]));
         assert_eq!(conn.ok(&format!("inspect {name}")).json()["failed"], true);
-        assert!(PathBuf::from(format!("/proc/{pid}")).exists(), "its process runs on");
+        pids.push(PathBuf::from(format!("/proc/{pid}")));
+        assert!(pids.last().unwrap().exists(), "its process runs on");
     }
     flawed.web_runs_on("failed");
     conn.ok("rm x force=yes");
+    assert!(!pids[0].exists(), "what has its name free does not run");
     conn.ok("run busybox name=x rm=yes attach=yes -- true");
     // The other goes with the daemon.
     flawed.end(Some(conn));

@@ -125,6 +125,21 @@ fn a_tree_without_end_is_refused() {
     daemon.ok("rm job");
 }
 
+#[test]
+fn who_does_not_read_holds_up_no_copy() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=job attach=yes -- sh -c 'mkdir /d; cd /d; seq 6000 | xargs touch'");
+    let mut deaf = daemon.conn();
+    // The last has no turn, which tells that the others have theirs.
+    (0..17).for_each(|n| deaf.send(&format!("@{n} diff job")));
+    while deaf.parsed().head != "ERR" {}
+    let to = daemon.place().dir().join("page");
+    daemon.ok(&format!("cp job:/www/index.html {}", to.display()));
+    drop(deaf);
+    daemon.ok("rm job");
+}
+
 /// What every container has mounted lies below its image already: none of it is made anew.
 #[test]
 fn a_container_that_writes_nothing_has_nothing_of_its_own_on_the_disk() {

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::conn::Conn;
 use super::harness::Daemon;
-use super::shell::{self, patience};
+use super::host;
+use super::shell::{self, patience, until};
 
 /// A daemon with a container called `box` that does nothing.
 fn with_box() -> Daemon {
@@ -349,4 +350,21 @@ fn a_container_that_never_ran_ends_its_clients_when_it_goes() {
     // No-command is told before anything is raw, and leaves nothing.
     assert_eq!(daemon.conn().refused("run busybox attach=yes raw=yes -- no-such-program"), "no-command");
     assert_eq!(daemon.ok("ps").get("count"), "0");
+}
+
+#[test]
+fn clients_that_left_keep_nothing_of_a_process_that_does_not_read() {
+    let daemon = Daemon::start();
+    daemon.import_busybox();
+    daemon.ok("run busybox name=deaf stdin=yes -- sleep 100000");
+    let before = host::descriptors(daemon.pid()).len();
+    for _ in 0..20 {
+        let mut conn = daemon.conn();
+        conn.send("attach deaf raw=yes");
+        conn.raw();
+        conn.send_bytes(&[b'x'; 64 << 10]);
+    }
+    // One is that of the run's own streams.
+    until(patience(60), "their places are free", || host::descriptors(daemon.pid()).len() <= before + 1);
+    daemon.ok("rm deaf force=yes");
 }

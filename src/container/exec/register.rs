@@ -1,6 +1,6 @@
 //! Every exec that runs, and those that ended less than a minute ago.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,12 +25,14 @@ const KNOWN_MAX: usize = 16_384;
 /// The execs of the daemon, oldest first.
 pub struct Execs {
     known: RefCell<VecDeque<Rc<Exec>>>,
+    /// Those that have ended are being forgotten, each in its time.
+    fades: Cell<bool>,
     places: Arc<Semaphore>,
 }
 
 impl Default for Execs {
     fn default() -> Self {
-        Self { known: RefCell::default(), places: Arc::new(Semaphore::new(RUNNING_MAX)) }
+        Self { known: RefCell::default(), fades: Cell::default(), places: Arc::new(Semaphore::new(RUNNING_MAX)) }
     }
 }
 
@@ -55,6 +57,7 @@ impl Execs {
         actix_rt::spawn(async move {
             watch.await;
             drop(place);
+            self.fade();
         });
         Ok((exec, output))
     }
@@ -78,6 +81,22 @@ impl Execs {
     fn add(&self, exec: Rc<Exec>) {
         self.forget();
         self.known.borrow_mut().push_back(exec);
+    }
+
+    /// Sees to it that what has ended is forgotten though nobody asks or begins anything any more.
+    fn fade(self: Rc<Self>) {
+        if self.fades.replace(true) {
+            return;
+        }
+        actix_rt::spawn(async move {
+            let ended = |exec: &Rc<Exec>| exec.ended_at().is_some();
+            while self.known.borrow().iter().any(ended) {
+                tokio::time::sleep(KEPT).await;
+                self.forget();
+                self.known.borrow_mut().shrink_to_fit();
+            }
+            self.fades.set(false);
+        });
     }
 
     /// Forgets those that ended long ago, and the oldest that have ended where there are too many.

@@ -49,8 +49,8 @@ impl State {
     pub(super) fn close(&mut self) -> Vec<Effect> {
         self.closing = true;
         match self.phase {
-            // Of one that was left alone nothing is known that could be waited for: what runs of it is killed.
-            Phase::Created | Phase::Exited | Phase::Failed => self.go(),
+            Phase::Created | Phase::Exited => self.go(),
+            Phase::Failed => self.go_failed(),
             Phase::Removing => Vec::new(),
             _ => self.stop(),
         }
@@ -129,11 +129,18 @@ impl State {
         effects
     }
 
+    /// Of one that was left alone nothing is known that could be waited for. What runs of it is killed, and has its ports and
+    /// volumes until then: they are let go of, and its name with them, when nothing of it is left.
+    fn go_failed(&mut self) -> Vec<Effect> {
+        let begun = std::mem::replace(&mut self.remove_waits, true);
+        if begun { Vec::new() } else { vec![Effect::Free] }
+    }
+
     pub(super) fn remove(&mut self, force: bool) -> Result<Vec<Effect>, Refusal> {
         match self.phase {
             Phase::Created | Phase::Exited => Ok(self.go()),
             Phase::Removing => Ok(Vec::new()),
-            Phase::Failed if force => Ok(self.go()),
+            Phase::Failed if force => Ok(self.go_failed()),
             Phase::Failed => Err(failed()),
             // Its process has ended, as who followed its log has seen: it goes as soon as what it held is free.
             Phase::Leaving if !self.goes_on() => {
