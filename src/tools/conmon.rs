@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 
-use super::call::{command, spawn_failed};
+use super::call::{command, log_command, spawn_failed};
 use super::crun::{Crun, Program, create_refusal};
 use super::process::end_family;
 use super::spawn::spawn_inheriting;
@@ -119,7 +119,7 @@ pub async fn start(tools: &Tools, crun: &Crun, watch: &Watch<'_>) -> Result<Wait
         conmon.env_remove("TMPDIR");
     }
     conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    log::debug!("{:?}", conmon.as_std());
+    log_command(conmon.as_std());
     let child = spawn_inheriting(conmon, vec![sync_write, start_read]).await.map_err(|e| failed(&e))?;
     Ok(Waiting { child: Leashed(Some(child)), start, sync, _crun: program })
 }

@@ -24,7 +24,7 @@ use tokio::net::unix::pipe;
 use tokio::process::Child;
 
 use super::Tool;
-use super::call::{bound_to_us, command, spawn_failed};
+use super::call::{bound_to_us, command, log_command, spawn_failed};
 use super::crun::{Crun, create_refusal};
 use super::process::{Held, end_family, start_time};
 use super::spawn::spawn;
@@ -141,7 +141,7 @@ pub async fn start(crun: &Crun, (id, bundle): (&str, &Path), asked: Asked) -> Re
     call.as_std_mut()
         .fd_mappings(mappings)
         .map_err(|e| Refusal::internal(format_args!("descriptors for crun: {e}")))?;
-    log::debug!("{:?}", call.as_std());
+    log_command(call.as_std());
     // Our copies of the child's ends go with the command.
     let child = spawn(call).await.map_err(failed)?;
     Waiting { child, log, told }.executed(ends).await

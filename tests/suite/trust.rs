@@ -143,13 +143,12 @@ fn nobody_sees_credentials() {
     for line in [format!("image inspect {name}"), "inspect box".to_owned(), "events since=1h follow=no".to_owned()] {
         said += &format!("{:?}", daemon.conn().request(&line));
     }
+    daemon.ok("exec box -- true");
     said += &daemon.log();
     assert!(said.contains("authfile") && said.contains("inspect"), "the log tells of the tools: {said}");
-    for secret in [password, token, "wrong-pass", "d2ViOndyb25nLXBhc3M"] {
+    for secret in [password, token, "wrong-pass", "d2ViOndyb25nLXBhc3M", "pr0xy-w0rd"] {
         assert!(!said.contains(secret), "{secret} in {said}");
     }
-    let of_skopeo: Vec<&str> = said.lines().filter(|line| line.contains("skopeo")).collect();
-    assert!(!of_skopeo.is_empty() && !of_skopeo.iter().any(|line| line.contains("pr0xy-w0rd")), "{of_skopeo:?}");
     // Nor do they lie about: not in the store, nor anywhere else of the daemon's.
     let found = shell::sh(&format!("grep -rlaF -e {password} -e {token} {} || true", daemon.place().dir().display()));
     assert_eq!(found.succeeds(), "");
