@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::ALL;
 use super::settings::Settings;
 
 /// All that was measured, and where.
@@ -74,12 +75,14 @@ impl Results {
     }
 
     fn measure(&mut self, what: &str, unit: &str, more: bool) -> &mut BTreeMap<String, Vec<f64>> {
-        let known = self.measures.iter().position(|measure| measure.what == what);
-        let at = known.unwrap_or_else(|| {
+        let at = |measures: &[Measure]| measures.iter().position(|measure| measure.what == what);
+        if at(&self.measures).is_none() {
             let (part, what, unit) = (self.part.clone(), what.to_owned(), unit.to_owned());
             self.measures.push(Measure { part, what, unit, more, samples: BTreeMap::new() });
-            self.measures.len() - 1
-        });
+            // Parts have their order, whichever was measured last.
+            self.measures.sort_by_key(|measure| ALL.iter().position(|(part, _)| *part == measure.part));
+        }
+        let at = at(&self.measures).unwrap();
         &mut self.measures[at].samples
     }
 
