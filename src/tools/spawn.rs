@@ -135,7 +135,7 @@ fn set_apart(pid: i32) {
     }
 }
 
-/// Whether that is what is told of a process that is not there any more, or is not to be waited for but dead.
+/// Whether an error says that the process has ended already: a short one may, before it is set apart.
 fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
 }
